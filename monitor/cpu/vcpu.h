@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * monitor/cpu/vcpu.h - one virtual processor: architectural state, and what joins it to the rest of the machine.
+ *
+ * Owns:    `struct vcpu_state` is everything that travels (suspend, snapshot, migration) and nothing else; the rest of
+ *          `struct vcpu` is derived from it or is wiring.
+ * Threads: all of it belongs to the vCPU's thread while it runs, but `pending` and `attention`, which anyone may set.
+ * Theory:  Intel SDM volume 3A; AMD APM volume 2.
+ */
+#ifndef SERAI_MONITOR_CPU_VCPU_H
+#define SERAI_MONITOR_CPU_VCPU_H
+
+#include "base/vclock.h"
+#include "monitor/mem/physmap.h"
+#include "state/state.h"
+
+#include <stdatomic.h>
+
+enum { R_AX, R_CX, R_DX, R_BX, R_SP, R_BP, R_SI, R_DI, R_8, R_9, R_10, R_11, R_12, R_13, R_14, R_15 };
+enum { S_ES, S_CS, S_SS, S_DS, S_FS, S_GS, S_LDTR, S_TR, S_COUNT };
+
+/* Hidden part of a segment register.  attr is the descriptor's bits 40..55: type, S, DPL, P, limit 19..16 (unused
+ * here), AVL, L, D/B, G, as VMX lays out access rights. */
+struct segment {
+	uint64_t base;
+	uint32_t limit; /* bytes, granularity applied, inclusive */
+	uint16_t selector;
+	uint16_t attr;
+};
+
+#define SEG_TYPE  0x000f
+#define SEG_S     0x0010
+#define SEG_DPL   0x0060
+#define SEG_P     0x0080
+#define SEG_L     0x2000
+#define SEG_DB    0x4000
+#define SEG_G     0x8000
+#define SEG_DPL_SHIFT 5
+
+/* XSAVE image in the standard format: legacy region, header, AVX at 576 (SDM volume 1, 13.4); PKRU apart. */
+struct xsave_area {
+	uint8_t bytes[832];
+} __attribute__((aligned(64)));
+
+struct vcpu_state {
+	uint64_t gpr[16];
+	uint64_t rip;
+	uint64_t rflags; /* arithmetic flags included only after vcpu_sync_flags(); see `cc` */
+	struct segment seg[S_COUNT];
+	uint64_t gdt_base, idt_base;
+	uint32_t gdt_limit, idt_limit;
+	uint64_t cr0, cr2, cr3, cr4, xcr0;
+	uint64_t dr[8]; /* 4 and 5 unused */
+	uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+	uint64_t tsc_adjust, tsc_aux, pat, misc_enable, apic_base;
+	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
+	uint64_t spec_ctrl, debugctl, microcode_rev, xss;
+	uint64_t mcg_status, mcg_ctl, mc_bank[4 * 8];
+	uint64_t tsc_offset; /* per-vCPU, added to vclock_tsc() */
+	uint32_t pkru;
+	uint8_t halted;        /* HLT, until an interrupt */
+	uint8_t wait_for_sipi; /* an application processor before its SIPI */
+	uint8_t irq_shadow;    /* STI or MOV SS just ran: interrupts (and for MOV SS traps) wait one instruction */
+	uint8_t nmi_blocked;
+	uint8_t reserved[4];
+	struct xsave_area xsave;
+};
+
+/* `pending`: what outsiders want of the vCPU.  Set with vcpu_raise, cleared by the vCPU's thread. */
+#define VCPU_INTR     0x01u /* an interrupt controller wants to deliver; cleared by its owner with vcpu_lower */
+#define VCPU_NMI      0x02u
+#define VCPU_EXIT     0x04u /* leave engine_run with VCPU_RAN_KICKED */
+#define VCPU_FLUSH    0x08u /* drop all TLBs and decoded code: the physical map changed */
+#define VCPU_CODE     0x10u /* someone else wrote a page that code was made from */
+#define VCPU_INIT     0x20u
+#define VCPU_SIPI     0x40u
+#define VCPU_TRACE    0x80u /* engine's own: single-step, breakpoint or shadow work at the next boundary */
+
+/* What joins a vCPU to its machine; every function is called on the vCPU's thread without the device lock. */
+struct vcpu_platform {
+	void *opaque;
+	/* The vector of the interrupt to deliver now (acknowledged: LAPIC first, then PIC), or -1: it went away. */
+	int (*ack_interrupt)(void *opaque, unsigned cpu);
+	/* Local APIC registers: by MMIO offset (0..0xff0, 32 bits), task priority as in CR8 (0..15). */
+	uint32_t (*apic_read)(void *opaque, unsigned cpu, uint32_t off);
+	void (*apic_write)(void *opaque, unsigned cpu, uint32_t off, uint32_t value);
+	/* IA32_APIC_BASE, x2APIC registers 0x800..0x8ff, IA32_TSC_DEADLINE; false: #GP. */
+	bool (*apic_msr_read)(void *opaque, unsigned cpu, uint32_t msr, uint64_t *value);
+	bool (*apic_msr_write)(void *opaque, unsigned cpu, uint32_t msr, uint64_t value);
+	unsigned (*tpr_read)(void *opaque, unsigned cpu);
+	void (*tpr_write)(void *opaque, unsigned cpu, unsigned priority);
+	/* VMware backdoor, IN EAX,DX on port 0x5658 with the magic in EAX: may read and change eax ebx ecx edx esi edi
+	 * (indices R_*, 32 bits each); false: not a command it knows, an ordinary port read follows. */
+	bool (*backdoor)(void *opaque, unsigned cpu, uint64_t gpr[16]);
+};
+
+/* CPUID leaves as the guest sees them (cpuid.c builds them once per machine). */
+struct cpuid_leaf {
+	uint32_t leaf, subleaf; /* subleaf UINT32_MAX: any */
+	uint32_t eax, ebx, ecx, edx;
+};
+
+struct cpuid_table {
+	struct cpuid_leaf leaf[96];
+	unsigned count;
+};
+
+struct tlb;
+struct engine;
+
+struct vcpu {
+	struct vcpu_state s;
+
+	/* Arithmetic flags in the form LAHF and SETO leave them: bits 15..8 = SF ZF 0 AF 0 PF 1 CF, bit 0 = OF. */
+	uint16_t cc;
+
+	_Atomic uint32_t pending;   /* VCPU_*: requests */
+	_Atomic uint32_t attention; /* nonzero: stop at the next instruction boundary and look at pending */
+
+	unsigned index;             /* also the initial APIC ID */
+	unsigned count;             /* vCPUs in the machine */
+	uint8_t cpl;
+	uint8_t mode;               /* enum cpu_mode, derived from CR0, EFER, CS, RFLAGS.VM */
+
+	struct physmap *mem;
+	struct vclock *clock;
+	const struct cpuid_table *cpuid;
+	const struct vcpu_platform *platform;
+	uint64_t arch_capabilities; /* IA32_ARCH_CAPABILITIES as the guest reads it */
+	unsigned phys_bits;         /* guest-physical address width */
+
+	struct tlb *tlb;
+	const struct engine *engine;
+	void *engine_data;
+
+	struct vcpu_stats {
+		_Atomic uint64_t instructions;
+		_Atomic uint64_t tlb_misses, exceptions, interrupts, io, mmio, code_pages, code_flushes;
+	} stats;
+};
+
+/* Ask for attention; any thread.  `bits` of VCPU_*. */
+static inline void vcpu_raise(struct vcpu *v, uint32_t bits)
+{
+	atomic_fetch_or(&v->pending, bits);
+	atomic_store(&v->attention, 1);
+}
+
+/* Withdraw a level request (VCPU_INTR); any thread. */
+static inline void vcpu_lower(struct vcpu *v, uint32_t bits)
+{
+	atomic_fetch_and(&v->pending, ~bits);
+}
+
+/* Everything wired to it must be set first (mem, clock, cpuid, platform, index); allocates the TLB; state is reset. */
+bool vcpu_create(struct vcpu *v, GError **error);
+void vcpu_destroy(struct vcpu *v);
+
+/* Power-on or INIT state (SDM volume 3A, table 9-1); INIT keeps what it must: x87/SSE state, MSRs, CR0.CD/NW, TSC. */
+void vcpu_reset(struct vcpu *v, bool init_only);
+
+/* Recompute everything derived (mode, CPL, TLB view, pending traps) after `s` was changed from outside. */
+void vcpu_settle(struct vcpu *v);
+
+/* Guest TSC of this vCPU now. */
+static inline uint64_t vcpu_tsc(const struct vcpu *v)
+{
+	return vclock_tsc(v->clock) + v->s.tsc_offset;
+}
+
+/* RFLAGS with the arithmetic flags filled in from cc, and the other way round. */
+uint64_t vcpu_get_rflags(const struct vcpu *v);
+void vcpu_set_rflags(struct vcpu *v, uint64_t rflags);
+
+extern const struct state_class vcpu_state_class;
+
+/* Save wants synced flags; load ends with vcpu_settle. */
+void vcpu_save(struct vcpu *v, struct state_writer *w);
+bool vcpu_load(struct vcpu *v, struct state_reader *r, GError **error);
+
+/* Read guest-virtual memory for a debugger, without faults or side effects; bytes read (0: not mapped). */
+size_t vcpu_debug_read(struct vcpu *v, uint64_t va, void *buf, size_t len);
+
+/* Registers in a form for people, about 20 lines, into buf; returns its length. */
+size_t vcpu_dump(struct vcpu *v, char *buf, size_t size);
+
+/* ---- CPUID ------------------------------------------------------------------------------------------------------ */
+
+struct cpu_options {
+	unsigned vcpus, cores_per_socket;
+	uint64_t tsc_khz;
+	bool mitigations; /* do not claim immunity in IA32_ARCH_CAPABILITIES (.vmx: cpu.mitigations) */
+	bool hide_hypervisor;
+};
+
+/* The table for one machine and its IA32_ARCH_CAPABILITIES; per-vCPU fields (APIC ID, OSXSAVE) are filled at use. */
+void cpuid_build(struct cpuid_table *table, uint64_t *arch_capabilities, unsigned *phys_bits,
+	const struct cpu_options *options);
+
+#endif
