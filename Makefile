@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A thin front for Meson.  Every target does its own set-up: packages (only those missing), configuration, build.
+#
+#   make                      the programs: build/serai, build/serai-vmx
+#   make run                  boot Debian's kernel to a shell on this terminal
+#   make test                 build and run every test
+#   make check-cpu CASES=N SEED=S    the interpreter against this machine's processor
+#   make install PREFIX=DIR   programs into DIR/bin (DESTDIR is honoured)
+#   make clean                remove everything built; guests and their downloads stay (make distclean)
+
+B      := build
+FUZZ   := build-fuzz
+PREFIX ?= /usr/local
+CASES  ?= 10000000
+SEED   ?= 1
+
+# Sanitizers, coverage for libFuzzer; an assertion that fails must show.
+FUZZ_OPTIONS := -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized \
+	-Dc_args=-fsanitize=fuzzer-no-link -Dc_link_args=-fsanitize=fuzzer-no-link
+
+all: setup-build $(B)/build.ninja
+	@tools/build $(B)
+
+run: all
+	@tools/guest/make amd64
+	@tools/run-shell $(B)
+
+test: setup-test $(B)/build.ninja $(FUZZ)/build.ninja
+	@tools/build $(B)
+	@tools/build $(FUZZ)
+	@tools/guest/make
+	@python3 tools/run-tests $(B) $(FUZZ)
+
+check-cpu: all
+	@tools/check-cpu $(B) $(CASES) $(SEED)
+
+install: all
+	@meson configure $(B) -Dprefix=$(abspath $(PREFIX))
+	@meson install -C $(B) --quiet
+
+setup-build:
+	@tools/setup build
+
+setup-test:
+	@tools/setup build test
+
+$(B)/build.ninja: | setup-build
+	@meson setup $(B) >/dev/null || { meson setup $(B); exit 1; }
+
+$(FUZZ)/build.ninja: | setup-test
+	@CC=clang meson setup $(FUZZ) $(FUZZ_OPTIONS) >/dev/null || { CC=clang meson setup $(FUZZ); exit 1; }
+
+clean:
+	@if [ -d $(B) ]; then find $(B) -mindepth 1 -maxdepth 1 ! -name guests -exec rm -rf {} +; fi
+	@rm -rf $(FUZZ)
+
+distclean:
+	@rm -rf $(B) $(FUZZ)
+
+.PHONY: all run test check-cpu install clean distclean setup-build setup-test
