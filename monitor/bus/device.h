@@ -46,6 +46,7 @@ struct device_class {
 	uint64_t (*read)(struct device *dev, const struct reg *r);
 	void (*write)(struct device *dev, const struct reg *r, uint64_t v);
 	void (*settle)(struct device *dev);
+	bool keeps_state; /* reset starts from the state as it is, not from zero: battery-backed memory, free-running clocks */
 };
 
 struct device {

@@ -83,6 +83,9 @@ struct pci_bus {
 	/* A PIRQ (0..3 = A..D) changed level; the chipset routes it. */
 	void (*pirq)(void *opaque, unsigned pirq, bool level);
 	void *pirq_opaque;
+	/* Byte and word accesses to 0xCF8..0xCFB (offsets 0..3): the chipset's reset control register; may be NULL. */
+	const struct io_ops *byte_ops;
+	void *byte_opaque;
 };
 
 void pci_bus_init(struct pci_bus *bus, struct physmap *mem, struct timer_queue *timers);
@@ -96,7 +99,11 @@ void pci_function_reset(struct pci_function *f, const struct pci_ids *ids);
 /* Re-map BARs and re-drive INTx from configuration bytes.  Call from the class's settle. */
 void pci_function_settle(struct pci_function *f);
 
-/* Drive the function's INTx pin (COMMAND.INTX_OFF applies). */
+/* Drive the function's INTx pin (COMMAND.INTX_OFF applies). Slot s, pin p reaches PIRQ (s - 1 + p - 1) mod 4. */
 void pci_set_intx(struct pci_function *f, bool level);
+
+/* Configuration space from the host's side (board set-up without firmware): as the guest's access, masks applied. */
+uint32_t pci_config_read(struct pci_function *f, unsigned off, unsigned size);
+void pci_config_write(struct pci_function *f, unsigned off, unsigned size, uint32_t value);
 
 #endif

@@ -29,6 +29,7 @@ struct timer_queue {
 	/* Called under the device lock when the earliest deadline changed (to re-program a timerfd); may be NULL. */
 	void (*rearm)(void *opaque, int64_t deadline);
 	void *opaque;
+	bool running; /* inside timer_run_due: its result tells the next deadline, rearm is not called */
 };
 
 void timer_queue_init(struct timer_queue *q, struct vclock *clock);
@@ -45,6 +46,20 @@ int64_t timer_run_due(struct timer_queue *q);
 static inline int64_t timer_now(const struct timer_queue *q)
 {
 	return vclock_now(q->clock);
+}
+
+/* Whole periods of `hz` elapsed by `ns` (not negative), and the first nanosecond at which `ticks` have elapsed: so
+ * timer_ns_to_ticks(timer_ticks_to_ns(n)) == n up to 1 GHz. Saturates at INT64_MAX. */
+static inline uint64_t timer_ns_to_ticks(int64_t ns, uint64_t hz)
+{
+	return (uint64_t)((unsigned __int128)(uint64_t)ns * hz / 1000000000u);
+}
+
+static inline int64_t timer_ticks_to_ns(uint64_t ticks, uint64_t hz)
+{
+	unsigned __int128 ns = ((unsigned __int128)ticks * 1000000000u + hz - 1) / hz;
+
+	return ns > INT64_MAX ? INT64_MAX : (int64_t)ns;
 }
 
 #endif

@@ -23,8 +23,6 @@ struct rtc {
 		uint8_t index[2];  /* ports 0x70 (bit 7: NMI masked) and 0x72 */
 		uint8_t reserved[6];
 	} s;
-	/* What reset does not touch; device_reset of the power-on kind is rtc_init. */
-	struct rtc_state kept;
 	struct irq_line irq;
 	struct timer timer;
 };

@@ -38,6 +38,7 @@ struct phys_region {
 	void *opaque;
 	int priority;     /* where regions overlap the higher one answers */
 	const char *name; /* static string, for the log and the monitor prompt */
+	uint64_t origin;  /* the map's own: where the region as registered starts; offsets for ops count from here */
 };
 
 struct port_range {
@@ -60,6 +61,8 @@ struct physmap {
 	struct phys_region map[PHYSMAP_REGIONS];    /* as registered; size 0: free slot */
 	struct phys_region flat[PHYSMAP_REGIONS * 2]; /* sorted, non-overlapping view of map */
 	unsigned flat_count;
+	unsigned batch; /* depth of begin */
+	bool stale;     /* map changed since flat was made */
 
 	struct port_range ports[PORT_RANGES];
 	unsigned port_count;
