@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bash completion for serai
+_serai()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+	local commands="run list screen status stats pause resume reset powerbutton save quit help version"
+	local options="--kernel --initrd --append --mem --cpus --disk --cdrom --floppy --boot --engine --serial --display
+		--no-reboot --log --set"
+
+	if [ "$COMP_CWORD" = 1 ]; then
+		COMPREPLY=($(compgen -W "$commands" -- "$cur"))
+		return
+	fi
+	case ${COMP_WORDS[1]} in
+	run)
+		case $prev in
+		--boot) COMPREPLY=($(compgen -W "disk cdrom floppy" -- "$cur")) ;;
+		--engine) COMPREPLY=($(compgen -W "auto interp bt" -- "$cur")) ;;
+		--serial) COMPREPLY=($(compgen -W "stdio none pty file:" -- "$cur")) ;;
+		--display) COMPREPLY=($(compgen -W "none text" -- "$cur")) ;;
+		--log) COMPREPLY=($(compgen -W "error warn info debug trace" -- "$cur")) ;;
+		--kernel | --initrd | --disk | --cdrom | --floppy)
+			compopt -o filenames 2>/dev/null
+			COMPREPLY=($(compgen -f -- "$cur")) ;;
+		--append | --mem | --cpus | --set) ;;
+		*)
+			if [[ $cur == -* ]]; then
+				COMPREPLY=($(compgen -W "$options" -- "$cur"))
+			else
+				compopt -o filenames 2>/dev/null
+				COMPREPLY=($(compgen -f -X '!*.vmx' -- "$cur") $(compgen -d -- "$cur"))
+			fi ;;
+		esac ;;
+	help) COMPREPLY=($(compgen -W "$commands" -- "$cur")) ;;
+	version | list) ;;
+	*) COMPREPLY=($(compgen -W "$(serai list 2>/dev/null | awk '{ print $1 }')" -- "$cur")
+		$(compgen -f -X '!*.vmx' -- "$cur")) ;;
+	esac
+}
+complete -F _serai serai
