@@ -9,7 +9,8 @@
 
 #include "monitor/bus/device.h"
 
-/* A write of v to the exit port asks for process status (v << 1) | 1; the low 8 bits are what a shell sees. */
+/* A write of v to the exit port asks for process status (v << 1) | 1; the low 8 bits are what a shell sees.
+ */
 struct debug_exit {
 	struct physmap *mem;
 	void (*exit)(void *opaque, unsigned status);

@@ -25,28 +25,28 @@ struct floppy_drive_state {
 struct floppy_state {
 	uint8_t dor, tdr, dsr, ccr, msr_dsr_pad;
 	uint8_t st0, st1, st2;
-	uint8_t phase;              /* enum in floppy.c */
-	uint8_t command[9], command_len;  /* bytes so far */
+	uint8_t phase;                   /* enum in floppy.c */
+	uint8_t command[9], command_len; /* bytes so far */
 	uint8_t result[10], result_len, result_pos;
 	uint8_t precomp, config, lock, perpendicular, specify[2];
-	uint8_t irq;                /* interrupt asserted */
-	uint8_t reset_sense;        /* drives still to be polled by SENSE INTERRUPT after reset */
-	uint8_t seek_done;          /* a seek or recalibrate ended: SENSE INTERRUPT has news */
+	uint8_t irq;         /* interrupt asserted */
+	uint8_t reset_sense; /* drives still to be polled by SENSE INTERRUPT after reset */
+	uint8_t seek_done;   /* a seek or recalibrate ended: SENSE INTERRUPT has news */
 	uint8_t seek_st0;
 	/* the transfer under way */
 	uint8_t xfer_drive, xfer_c, xfer_h, xfer_r, xfer_n, xfer_eot, xfer_mt, xfer_dma;
 	uint8_t xfer_tc, xfer_kind, format_left, format_fill;
-	uint8_t io;                 /* the image is being asked: enum in floppy.c */
+	uint8_t io; /* the image is being asked: enum in floppy.c */
 	uint8_t pad[2];
-	uint16_t pos;               /* in data */
+	uint16_t pos; /* in data */
 	uint16_t data_len;
 	uint8_t data[512];
 	struct floppy_drive_state drive[FLOPPY_DRIVES];
 };
 
 struct floppy_drive {
-	struct image *image; /* NULL: no disk */
-	bool present;        /* there is a drive */
+	struct image *image;                  /* NULL: no disk */
+	bool present;                         /* there is a drive */
 	uint8_t tracks, heads, sectors, rate; /* of the medium; rate as in CCR */
 };
 
@@ -64,9 +64,11 @@ struct floppy {
 };
 
 /* dma is copied; both drives are absent until attached. */
-void floppy_init(struct floppy *f, struct physmap *mem, struct timer_queue *timers, const struct isa_dma *dma);
+void floppy_init(
+	struct floppy *f, struct physmap *mem, struct timer_queue *timers, const struct isa_dma *dma);
 
-/* Drive n (0, 1) exists; image may be NULL: empty.  The image stays the caller's and must outlive its use here. */
+/* Drive n (0, 1) exists; image may be NULL: empty.  The image stays the caller's and must outlive its use
+ * here. */
 bool floppy_attach(struct floppy *f, unsigned n, struct image *image, GError **error);
 
 /* Change the disk while running; NULL: take it out. The caller drains the old image before closing it. */

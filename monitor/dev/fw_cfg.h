@@ -36,7 +36,7 @@
 #define FW_CFG_SETUP_DATA   0x0018
 #define FW_CFG_FILE_FIRST   0x0020
 #define FW_CFG_FILES        128
-#define FW_CFG_NAME_MAX     56 /* with its NUL */
+#define FW_CFG_NAME_MAX     56     /* with its NUL */
 #define FW_CFG_ARCH_LOCAL   0x8000 /* x86: ACPI_TABLES +0, SMBIOS +1, IRQ0_OVERRIDE +2, E820 +3 */
 
 struct fw_cfg_state {
@@ -57,7 +57,7 @@ struct fw_cfg_item {
 struct fw_cfg {
 	struct device dev;
 	struct fw_cfg_state s;
-	struct fw_cfg_item *items; /* sorted by key */
+	struct fw_cfg_item *items;
 	unsigned count;
 	bool directory_stale;
 };
@@ -66,8 +66,9 @@ void fw_cfg_init(struct fw_cfg *f, struct physmap *mem, struct timer_queue *time
 void fw_cfg_destroy(struct fw_cfg *f);
 
 /*
- * Give an item or a file its contents (copied); one of the same key or name is replaced.  False (SERAI_ERROR_CONFIG)
- * when the name is too long or the directory is full.  Keys 0, 1 and 0x19 are the device's own.
+ * Give an item or a file its contents (copied); one of the same key or name is replaced.  False
+ * (SERAI_ERROR_CONFIG) when the name is too long or the directory is full.  Keys 0, 1 and 0x19 are the
+ * device's own.
  */
 bool fw_cfg_add_item(struct fw_cfg *f, uint16_t key, const void *data, uint32_t len, GError **error);
 bool fw_cfg_add_file(struct fw_cfg *f, const char *name, const void *data, uint32_t len, GError **error);

@@ -28,15 +28,16 @@ struct i8042_queue {
 /* Where the controller's output port leads; any may be NULL. */
 struct i8042_lines {
 	void *opaque;
-	void (*reset)(void *opaque);         /* pulse of output port bit 0: the processors' reset */
-	void (*a20)(void *opaque, bool on);  /* output port bit 1, heard when it changes and after reset and load */
+	void (*reset)(void *opaque); /* pulse of output port bit 0: the processors' reset */
+	void (*a20)(void *opaque,
+		bool on); /* output port bit 1, heard when it changes and after reset and load */
 	void (*leds)(void *opaque, uint8_t leds); /* 1 scroll, 2 num, 4 caps */
 };
 
 struct i8042_state {
 	/* controller */
-	uint8_t status;      /* system flag, command/data, output full and aux bits kept here */
-	uint8_t mode;        /* command byte */
+	uint8_t status; /* system flag, command/data, output full and aux bits kept here */
+	uint8_t mode;   /* command byte */
 	uint8_t outport;
 	uint8_t output;      /* output buffer */
 	uint8_t output_from; /* enum in i8042.c: nothing, keyboard, mouse, controller */
@@ -61,7 +62,8 @@ struct i8042 {
 };
 
 /* Claim ports 0x60 and 0x64.  lines is copied; NULL: none. */
-void i8042_init(struct i8042 *k, struct physmap *mem, struct timer_queue *timers, const struct i8042_lines *lines);
+void i8042_init(
+	struct i8042 *k, struct physmap *mem, struct timer_queue *timers, const struct i8042_lines *lines);
 
 /* A key goes down or up (down again: autorepeat, which the console does). */
 void i8042_key(struct i8042 *k, uint16_t key, bool down);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * monitor/dev/ide.h - the PIIX4 IDE controller (8086:7111), two channels with two ATA disks or ATAPI CD-ROMs each.
+ * monitor/dev/ide.h - the PIIX4 IDE controller (8086:7111), two channels with two ATA disks or ATAPI CD-ROMs
+ * each.
  *
  * Claims the fixed ports 0x1F0..0x1F7, 0x3F6, 0x170..0x177, 0x376; BAR4 is the bus master.
  *
  * Owns:    the transfer buffers; not the images.
- * Threads: under the device lock; media through image_submit, whose completions must be finished under it too.
- * Theory:  Intel 82371AB data sheet; ATA/ATAPI-6; SFF-8020i, MMC-4; Programming Interface for Bus Master IDE 1.0.
+ * Threads: under the device lock; media through image_submit, whose completions must be finished under it
+ * too. Theory:  Intel 82371AB data sheet; ATA/ATAPI-6; SFF-8020i, MMC-4; Programming Interface for Bus Master
+ * IDE 1.0.
  */
 #ifndef SERAI_MONITOR_DEV_IDE_H
 #define SERAI_MONITOR_DEV_IDE_H
@@ -24,24 +26,24 @@ struct ide_drive_state {
 	/* task file; [0] as last written, [1] the byte before (48-bit commands) */
 	uint8_t feature[2], nsector[2], lba_low[2], lba_mid[2], lba_high[2];
 	uint8_t device, status, error;
-	uint8_t command;     /* in progress */
-	uint8_t phase;       /* enum ide_phase */
+	uint8_t command;           /* in progress */
+	uint8_t phase;             /* enum ide_phase */
 	uint8_t lba48, write, dma; /* of the command in progress */
-	uint8_t multiple;    /* sectors per DRQ block of MULTIPLE commands, 0: off */
-	uint8_t block;       /* sectors per DRQ block of this command */
-	uint8_t heads, sectors; /* current CHS translation */
+	uint8_t multiple;          /* sectors per DRQ block of MULTIPLE commands, 0: off */
+	uint8_t block;             /* sectors per DRQ block of this command */
+	uint8_t heads, sectors;    /* current CHS translation */
 	uint8_t write_cache, look_ahead, xfer_mode, smart, security_frozen, standby;
 	/* ATAPI */
 	uint8_t sense_key, asc, ascq, attention; /* attention: unit attention waits to be told */
 	uint8_t tray_open, locked, event;        /* event: for GET EVENT STATUS */
-	uint8_t raw_read;    /* READ CD of 2352-byte sectors */
+	uint8_t raw_read;                        /* READ CD of 2352-byte sectors */
 	uint8_t pad[5];
 	uint16_t byte_limit; /* of a PIO DRQ stretch */
 	uint16_t cylinders;
-	uint64_t lba;        /* next sector the medium is asked for */
-	uint32_t left;       /* sectors still to be asked for */
-	uint32_t pos, end;   /* the DRQ window in buffer */
-	uint32_t fill;       /* valid bytes in buffer */
+	uint64_t lba;      /* next sector the medium is asked for */
+	uint32_t left;     /* sectors still to be asked for */
+	uint32_t pos, end; /* the DRQ window in buffer */
+	uint32_t fill;     /* valid bytes in buffer */
 	uint8_t buffer[IDE_BUFFER];
 };
 
@@ -90,24 +92,26 @@ struct ide {
 	struct ide_state s;
 	struct irq_line irq[IDE_CHANNELS]; /* 14, 15 */
 	struct ide_drive drive[IDE_CHANNELS * IDE_DRIVES];
-	/* The guest asked to eject or load (START STOP UNIT), after the drive's state changed; may be NULL. */
+	/* The guest asked to eject or load (START STOP UNIT), after the drive's state changed; may be NULL.
+	 */
 	void (*tray)(void *opaque, unsigned channel, unsigned drive, bool open);
 	void *tray_opaque;
 };
 
-void ide_init(struct ide *ide, struct pci_bus *bus, uint8_t devfn, struct physmap *mem, struct timer_queue *timers);
+void ide_init(
+	struct ide *ide, struct pci_bus *bus, uint8_t devfn, struct physmap *mem, struct timer_queue *timers);
 
 /* Free the buffers; the images must be drained (image_drain and their completions finished) before. */
 void ide_destroy(struct ide *ide);
 
 /*
- * Plug drives in before the first reset.  model (up to 40) and serial (up to 20 characters) may be NULL.  The image stays
- * the caller's.  A disk image that is read-only answers writes with an aborted command.
+ * Plug drives in before the first reset.  model (up to 40) and serial (up to 20 characters) may be NULL.  The
+ * image stays the caller's.  A disk image that is read-only answers writes with an aborted command.
  */
-void ide_attach_disk(struct ide *ide, unsigned channel, unsigned drive, struct image *image, const char *model,
-	const char *serial);
-void ide_attach_cdrom(struct ide *ide, unsigned channel, unsigned drive, struct image *image, const char *model,
-	const char *serial);
+void ide_attach_disk(struct ide *ide, unsigned channel, unsigned drive, struct image *image,
+	const char *model, const char *serial);
+void ide_attach_cdrom(struct ide *ide, unsigned channel, unsigned drive, struct image *image,
+	const char *model, const char *serial);
 
 /* Change the disc while running, NULL: take it out. The caller drains the old image before closing it. */
 void ide_change_medium(struct ide *ide, unsigned channel, unsigned drive, struct image *image);

@@ -13,8 +13,9 @@ struct isa_dma {
 	void *opaque;
 	unsigned channel;
 	/*
-	 * Move up to len bytes; returns how many the channel took (0: masked, disabled or programmed for the other
-	 * direction).  *tc: terminal count was reached with the last of them.  Verify transfers count but move nothing.
+	 * Move up to len bytes; returns how many the channel took (0: masked, disabled or programmed for the
+	 * other direction).  *tc: terminal count was reached with the last of them.  Verify transfers count
+	 * but move nothing.
 	 */
 	size_t (*to_memory)(void *opaque, unsigned channel, const uint8_t *buf, size_t len, bool *tc);
 	size_t (*from_memory)(void *opaque, unsigned channel, uint8_t *buf, size_t len, bool *tc);

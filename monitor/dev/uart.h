@@ -15,7 +15,8 @@
 /* The other end of the cable.  Called under the device lock; must not block. */
 struct uart_backend {
 	void *opaque;
-	/* Takes up to len bytes, returns how many; fewer: the port keeps the rest until uart_writable. NULL: swallow. */
+	/* Takes up to len bytes, returns how many; fewer: the port keeps the rest until uart_writable. NULL:
+	 * swallow. */
 	size_t (*write)(void *opaque, const uint8_t *bytes, size_t len);
 	/* The receiver has room again after uart_receive took less than offered; may be NULL. */
 	void (*receive_ready)(void *opaque);
@@ -43,8 +44,8 @@ struct uart {
 };
 
 /* Claim ports port..port+7 (0x3F8, 0x2F8, ...).  backend is copied; NULL: nothing is plugged in. */
-void uart_init(struct uart *u, const char *instance, struct physmap *mem, struct timer_queue *timers, uint16_t port,
-	const struct uart_backend *backend);
+void uart_init(struct uart *u, const char *instance, struct physmap *mem, struct timer_queue *timers,
+	uint16_t port, const struct uart_backend *backend);
 
 /* Bytes that uart_receive would take now. */
 size_t uart_can_receive(const struct uart *u);

@@ -2,9 +2,9 @@
 /*
  * monitor/dev/vga.h - a VGA with the Bochs VBE extensions, PCI 1234:1111.
  *
- * Claims ports 0x3B0..0x3DF (what a VGA owns of them), 0x1CE..0x1D0, the region 0xA0000..0xBFFFF; BAR0 is the linear
- * frame buffer, BAR2 the same registers as memory.  The video BIOS is no ROM BAR: give the firmware vgabios-stdvga.bin as
- * the fw_cfg file VGA_ROM_FILE, which SeaBIOS runs with this function's address.
+ * Claims ports 0x3B0..0x3DF (what a VGA owns of them), 0x1CE..0x1D0, the region 0xA0000..0xBFFFF; BAR0 is the
+ * linear frame buffer, BAR2 the same registers as memory.  The video BIOS is no ROM BAR: give the firmware
+ * vgabios-stdvga.bin as the fw_cfg file VGA_ROM_FILE, which SeaBIOS runs with this function's address.
  *
  * Owns:    the video memory.
  * Threads: under the device lock.
@@ -37,20 +37,21 @@ struct vga_state {
 struct vga {
 	struct pci_function pci; /* first */
 	struct vga_state s;
-	uint8_t *vram;       /* planes interleaved: plane p of address a is vram[4a + p] */
-	uint8_t *text_page;  /* 32 KiB: B8000 as the guest sees it while `fast` is VGA_FAST_TEXT */
-	int legacy_handle;   /* A0000..BFFFF, by operations */
-	int fast_handle;     /* on top of it while plain memory */
-	unsigned fast;       /* derived: enum in vga.c */
+	uint8_t *vram;      /* planes interleaved: plane p of address a is vram[4a + p] */
+	uint8_t *text_page; /* 32 KiB: B8000 as the guest sees it while `fast` is VGA_FAST_TEXT */
+	int legacy_handle;  /* A0000..BFFFF, by operations */
+	int fast_handle;    /* on top of it while plain memory */
+	unsigned fast;      /* derived: enum in vga.c */
 	uint32_t fast_offset;
-	unsigned slow_hits;  /* accesses by operations since the last register change */
+	unsigned slow_hits; /* accesses by operations since the last register change */
 };
 
-bool vga_init(struct vga *v, struct pci_bus *bus, uint8_t devfn, struct physmap *mem, struct timer_queue *timers,
-	GError **error);
+bool vga_init(struct vga *v, struct pci_bus *bus, uint8_t devfn, struct physmap *mem,
+	struct timer_queue *timers, GError **error);
 void vga_destroy(struct vga *v);
 
-/* The video memory's part of suspend: one blob beside the device's record. Load before the device's settle matters not. */
+/* The video memory's part of suspend: one blob beside the device's record. Load before the device's settle
+ * matters not. */
 void vga_save_memory(struct vga *v, struct state_writer *w);
 bool vga_load_memory(struct vga *v, struct state_reader *r, GError **error);
 
@@ -59,7 +60,8 @@ struct vga_text_info {
 	int cursor_column, cursor_row; /* -1: hidden or off the page */
 };
 
-/* The text page as UTF-8, rows * (columns characters and '\n'); NULL when a graphics mode is shown.  g_free it. */
+/* The text page as UTF-8, rows * (columns characters and '\n'); NULL when a graphics mode is shown.  g_free
+ * it. */
 char *vga_text(struct vga *v, struct vga_text_info *info);
 
 /* The attribute byte of a cell of the shown text page; 0 outside or in graphics modes. */
@@ -75,7 +77,8 @@ struct vga_mode {
 };
 void vga_get_mode(struct vga *v, struct vga_mode *mode);
 
-/* The screen as 32-bit 0x00RRGGBB pixels, `pitch` bytes a line (width * 4 at least); sizes from vga_get_mode. */
+/* The screen as 32-bit 0x00RRGGBB pixels, `pitch` bytes a line (width * 4 at least); sizes from vga_get_mode.
+ */
 void vga_render(struct vga *v, const struct vga_mode *mode, uint32_t *pixels, size_t pitch);
 
 extern const struct device_class vga_class;
