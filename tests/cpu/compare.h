@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tests/cpu/compare.h - two outcomes side by side.
+ */
+#ifndef SERAI_TESTS_CPU_COMPARE_H
+#define SERAI_TESTS_CPU_COMPARE_H
+
+#include "tests/cpu/case.h"
+
+#include <glib.h>
+
+/* What the architecture leaves open in a case (undefined.c): bits that are 1 are not compared. */
+struct loose {
+	uint64_t rflags;
+	bool skip; /* nothing can be said of this outcome; counted apart */
+	unsigned range_count;
+	struct loose_range {
+		uint32_t from, to; /* offsets in the memory image */
+	} range[4 * 4];
+};
+
+void loose_for(const struct test_case *tc, const struct outcome *native, struct loose *loose);
+
+/* True when they agree; otherwise appends a line a differing field to `why` (may be NULL). */
+bool outcomes_agree(
+	const struct test_case *tc, const struct outcome *native, const struct outcome *guest, GString *why);
+
+/* "#PF", "exit", ... */
+const char *vector_name(unsigned vector);
+
+/* Disassembly and start state of a case. */
+void report_case(const struct test_case *tc, GString *out);
+
+/* Mnemonics of its instructions, for a title. */
+void report_title(const struct test_case *tc, GString *out);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tests/cpu/undefined.c - what the architecture leaves open and is therefore not compared, with the reason
+ * for each.
+ *
+ * Flags that the manuals call undefined are compared all the same: the interpreter runs plain instructions on
+ * the host CPU, so it must give what the host gives.  Only what follows is masked.
+ */
+#include "tests/cpu/compare.h"
+
+#include "monitor/cpu/arch.h"
+
+static bool decode(
+	const struct test_case *tc, unsigned i, ZydisDecodedInstruction *insn, ZydisDecodedOperand *ops)
+{
+	ZydisDecoder d;
+
+	if (tc->bits == 64)
+		ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	else
+		ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
+	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, tc->insns[i].bytes, tc->insns[i].len, insn, ops));
+}
+
+/* Image offset of a memory operand, with the registers the case starts with; -1: nowhere. */
+static int64_t operand_offset(const struct test_case *tc, unsigned i, const ZydisDecodedOperand *op)
+{
+	ZydisRegisterContext regs = { 0 };
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	ZyanU64 va;
+
+	for (unsigned k = 0; k < 16; k++) {
+		regs.values[ZYDIS_REGISTER_RAX + k] = tc->init.gpr[k];
+		regs.values[ZYDIS_REGISTER_EAX + k] = (uint32_t)tc->init.gpr[k];
+		regs.values[ZYDIS_REGISTER_AX + k] = (uint16_t)tc->init.gpr[k];
+	}
+	if (!decode(tc, i, &insn, ops) ||
+		!ZYAN_SUCCESS(ZydisCalcAbsoluteAddressEx(&insn, op, case_insn_address(tc, i), &regs, &va)))
+		return -1;
+	if (op->mem.segment == ZYDIS_REGISTER_FS)
+		va += tc->init.fs_base;
+	if (op->mem.segment == ZYDIS_REGISTER_GS)
+		va += tc->init.gs_base;
+	return case_mem_offset(va);
+}
+
+static void loosen(struct loose *loose, int64_t at, uint32_t from, uint32_t to)
+{
+	if (at >= 0 && loose->range_count < ARRAY_LEN(loose->range))
+		loose->range[loose->range_count++] =
+			(struct loose_range){ (uint32_t)at + from, (uint32_t)at + to };
+}
+
+/* Last instruction, data and opcode pointers of the FPU: CPUs differ in when they update them (AMD: only with
+ * an unmasked exception pending), and the interpreter's point into itself. */
+static void loosen_fpu_pointers(const struct test_case *tc, unsigned i, const ZydisDecodedInstruction *insn,
+	const ZydisDecodedOperand *ops, struct loose *loose)
+{
+	int64_t at = operand_offset(tc, i, &ops[0]);
+
+	switch (insn->mnemonic) {
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FNSAVE:
+		if (insn->operand_width == 16)
+			loosen(loose, at, 6, 14);
+		else
+			loosen(loose, at, 12, 28);
+		break;
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
+		loosen(loose, at, 6, 24);
+		break;
+	default:
+		break;
+	}
+}
+
+void loose_for(const struct test_case *tc, const struct outcome *native, struct loose *loose)
+{
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+	memset(loose, 0, sizeof(*loose));
+	/* Jumps that landed inside an instruction can make a loop: how far it came when the timer rang means
+	 * nothing. */
+	loose->skip = native->vector == VECTOR_HUNG;
+	for (unsigned i = 0; i < tc->count; i++)
+		if (decode(tc, i, &insn, ops) && insn.operand_count)
+			loosen_fpu_pointers(tc, i, &insn, ops, loose);
+}
