@@ -24,13 +24,14 @@ struct hpet {
 		uint64_t config;  /* bit 0 run, bit 1 legacy replacement */
 		uint64_t isr;     /* level-triggered interrupts active */
 		uint64_t counter; /* main counter while stopped */
-		int64_t start;    /* virtual ns / 10 at which it would have been 0, while running */
+		uint64_t start;   /* while running: tick of virtual time (10 ns) minus counter, modulo 2^64 */
 		uint64_t timer_config[HPET_TIMERS];
 		uint64_t comparator[HPET_TIMERS];
 		uint64_t period[HPET_TIMERS]; /* periodic mode: last value written to the comparator */
 		uint64_t seen[HPET_TIMERS]; /* counter value up to which this timer's matches are accounted */
 		uint8_t legacy_in[2];       /* levels of PIT and RTC */
-		uint8_t reserved[6];
+		uint8_t legacy_out[2];      /* edge-triggered: wires held high since the last edge */
+		uint8_t reserved[4];
 	} s;
 	struct irq_line isa[2];
 	struct irq_line pin[24];

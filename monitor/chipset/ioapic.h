@@ -29,7 +29,6 @@ struct ioapic {
 	apic_deliver_fn *deliver;
 	void *deliver_opaque;
 	uint32_t extint; /* pins whose ExtINT is asserted at the local APICs, derived */
-	bool busy;       /* delivering: requests that arrive meanwhile wait for the running loop */
 	int region;
 };
 

@@ -39,7 +39,7 @@ struct lapic {
 	struct lapic_state {
 		uint64_t base; /* IA32_APIC_BASE */
 		uint64_t tsc_deadline;
-		uint64_t timer_start; /* bus ticks at which the count was loaded */
+		uint64_t timer_start; /* virtual ns at which the period now running began */
 		uint64_t icr;
 		uint32_t id; /* xAPIC ID; x2APIC mode reads the index */
 		uint32_t tpr, ldr, dfr, svr;
@@ -47,14 +47,14 @@ struct lapic {
 		uint32_t esr, esr_pending;
 		uint32_t lvt[LVT_COUNT];
 		uint32_t timer_initial, timer_divide;
-		uint32_t extint; /* ExtINT asserted by an I/O APIC */
-		uint32_t intr;   /* level of the 8259's INTR */
-		uint32_t nmi;    /* level of the board's NMI wire */
-		uint32_t reserved;
+		uint32_t extint;      /* ExtINT asserted by an I/O APIC */
+		uint32_t intr;        /* level of the 8259's INTR */
+		uint32_t nmi;         /* level of the board's NMI wire */
+		uint32_t timer_armed; /* a count or a deadline is still to fire */
 	} s;
 	struct lapic_set *set;
 	unsigned index;
-	char name[4];
+	char name[12];
 	struct timer timer;
 	bool signalled; /* LAPIC_SIGNAL_INTR as last told */
 };

@@ -5,9 +5,9 @@
  *
  * Ports:   0x20/0x21, 0xA0/0xA1, ELCR 0x4D0/0x4D1.
  * Wiring:  inputs by pic_set_irq (an irq_sink_fn, n = 0..15, 2 is the cascade and ignored); output `intr`.
- *          Connect `intr`, then device_reset.
- * Threads: under the device lock.
- * Theory:  Intel 8259A data sheet (231468); PIIX4 data sheet 4.1.6 for ELCR.
+ *          Connect `intr`, then device_reset.  As on the chip, an edge input must stay high until it is
+ * acknowledged: a pulse (irq_pulse) is withdrawn again and lost. Threads: under the device lock. Theory:
+ * Intel 8259A data sheet (231468); PIIX4 data sheet 4.1.6 for ELCR.
  */
 #ifndef SERAI_MONITOR_CHIPSET_PIC_H
 #define SERAI_MONITOR_CHIPSET_PIC_H
