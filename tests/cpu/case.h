@@ -31,10 +31,13 @@ struct insn_bytes {
 	uint8_t bytes[15];
 };
 
+enum { SEL_I_DS, SEL_I_ES, SEL_I_FS, SEL_I_GS, SEL_I_SS };
+
 struct cpu_state {
 	uint64_t gpr[16]; /* hardware order */
 	uint64_t rip, rflags;
-	uint64_t fs_base, gs_base;
+	uint64_t fs_base, gs_base; /* 64-bit code */
+	uint16_t sel[5];           /* ds es fs gs ss, as SEL_I_* */
 	uint8_t xsave[XSAVE_BYTES] __attribute__((aligned(64)));
 };
 

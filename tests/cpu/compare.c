@@ -119,6 +119,7 @@ bool outcomes_agree(
 	const struct test_case *tc, const struct outcome *native, const struct outcome *guest, GString *why)
 {
 	static const char *const reg64[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi" };
+	static const char *const sel_names[] = { "ds", "es", "fs", "gs", "ss" };
 	struct cmp c = { why, true };
 	uint64_t mask = tc->bits == 64 ? ~0ull : 0xffffffff;
 	struct loose loose;
@@ -136,6 +137,8 @@ bool outcomes_agree(
 		check(&c, "fs base", ~0u, native->s.fs_base, guest->s.fs_base);
 		check(&c, "gs base", ~0u, native->s.gs_base, guest->s.gs_base);
 	}
+	for (unsigned i = 0; i < 5; i++)
+		check(&c, sel_names[i], ~0u, native->s.sel[i], guest->s.sel[i]);
 	check_xstate(&c, native->s.xsave, guest->s.xsave);
 	check_memory(&c, &loose, native->mem, guest->mem);
 	return c.same;

@@ -22,7 +22,7 @@ static void legacy_prefixes(struct rng *r, const struct form *f, unsigned bits, 
 	static const uint8_t pp_byte[4] = { 0, 0x66, 0xf3, 0xf2 };
 	static const uint8_t seg[] = { 0x64, 0x65, 0x64, 0x65, 0x26, 0x2e, 0x36, 0x3e };
 
-	if (f->pp && rng_percent(r, 50))
+	if (f->pp && !f->vex && rng_percent(r, 50))
 		put(o, pp_byte[f->pp]);
 	if (rng_percent(r, f->modrm == 1 ? 12 : 2))
 		put(o, seg[rng_below(r, sizeof(seg))]);

@@ -25,14 +25,15 @@ static const struct {
 	/* Header and layout follow the components in use; tests/unit/cpu has them. */
 	X(XSAVE, "XCR0"), X(XSAVE64, "XCR0"), X(XSAVEC, "XCR0"), X(XSAVEC64, "XCR0"), X(XSAVEOPT, "XCR0"),
 	X(XSAVEOPT64, "XCR0"), X(XRSTOR, "XCR0"), X(XRSTOR64, "XCR0"),
-	/* Segment loads see the host's descriptor tables and would leave them in registers the harness relies on. */
-	X(LDS, "segments"), X(LES, "segments"), X(LFS, "segments"), X(LGS, "segments"), X(LSS, "segments"),
+	/* Far transfers leave the sandbox's code segment. */
 	X(IRET, "far"), X(IRETD, "far"), X(IRETQ, "far"),
 	/* AMD's CLZERO, MWAITX and their like: never advertised to the guest. */
 	X(MONITOR, "timing"), X(MWAIT, "timing"), X(MONITORX, "not advertised"), X(MWAITX, "not advertised"),
 	X(CLZERO, "not advertised"), X(MCOMMIT, "not advertised"),
 	X(LLWPCB, "not advertised"), X(SLWPCB, "not advertised"),
-	X(INCSSPD, "shadow stack"), X(INCSSPQ, "shadow stack"),
+	X(INCSSPD, "shadow stack"), X(INCSSPQ, "shadow stack"), X(RSTORSSP, "shadow stack"),
+	X(WRSSD, "shadow stack"), X(WRSSQ, "shadow stack"), X(WRUSSD, "shadow stack"), X(WRUSSQ, "shadow stack"),
+	X(SETSSBSY, "shadow stack"), X(CLRSSBSY, "shadow stack"), X(SAVEPREVSSP, "shadow stack"),
 #undef X
 };
 /* clang-format on */
@@ -49,7 +50,6 @@ static bool extension_carried(const ZydisDecodedInstruction *insn)
 	case ZYDIS_ISA_EXT_AVX512EVEX:
 	case ZYDIS_ISA_EXT_AVX512VEX:
 	case ZYDIS_ISA_EXT_AVX_VNNI:
-	case ZYDIS_ISA_EXT_CET:
 	case ZYDIS_ISA_EXT_CLZERO:
 	case ZYDIS_ISA_EXT_ENQCMD:
 	case ZYDIS_ISA_EXT_FMA4:
@@ -94,23 +94,12 @@ static bool extension_carried(const ZydisDecodedInstruction *insn)
 	}
 }
 
-static bool writes_segment(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
-{
-	for (unsigned i = 0; i < insn->operand_count; i++)
-		if (ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-			ZydisRegisterGetClass(ops[i].reg.value) == ZYDIS_REGCLASS_SEGMENT &&
-			ops[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
-			return true;
-	return false;
-}
-
-bool form_allowed(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
+bool form_allowed(const ZydisDecodedInstruction *insn)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(excluded); i++)
 		if (insn->mnemonic == excluded[i].mnemonic)
 			return false;
-	if (!extension_carried(insn) || insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
-		writes_segment(insn, ops))
+	if (!extension_carried(insn) || insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
 		return false;
 	/* 66 before a near branch in 64-bit code: Intel ignores it, AMD cuts RIP to 16 bits. */
 	if (insn->machine_mode == ZYDIS_MACHINE_MODE_LONG_64 &&
@@ -139,8 +128,8 @@ bool form_bytes_harmless(const uint8_t *bytes, unsigned len, unsigned bits)
 	second = i + 1 < len ? bytes[i + 1] : 0;
 	if (op == 0xcd || op == 0x62 || op == 0x8f)
 		return false;
-	/* Far transfers and segment loads, whatever Zydis thinks of them. */
-	if (op == 0x9a || op == 0xea || op == 0xca || op == 0xcb || op == 0xcf || op == 0x8e || op == 0xff)
+	/* Far transfers, whatever Zydis thinks of them. */
+	if (op == 0x9a || op == 0xea || op == 0xca || op == 0xcb || op == 0xcf || op == 0xff)
 		return false;
 	/* SYSCALL, SYSENTER; 01, AE, C7: groups that grow with every CPU; 3DNow!, SSE4a, AMD's undocumented.
 	 */

@@ -30,6 +30,10 @@ static void form_bytes(const struct form *f, uint8_t b[15])
 			b[n++] = f->map == 2 ? 0x38 : 0x3a;
 	}
 	b[n++] = f->opcode;
+	if (f->modrm == 1 && f->vex && f->rm == 4) { /* index and mask of a gather must differ */
+		b[n - 2] = (uint8_t)((b[n - 2] & 0x87) | 0x68);
+		b[n + 1] = 0x08;
+	}
 	if (f->modrm)
 		b[n] = (uint8_t)((f->modrm == 2 ? 0xc0 : 0) | f->reg << 3 | f->rm);
 }
@@ -70,7 +74,7 @@ static void consider(struct builder *b, struct form f)
 	if (insn.raw.prefix_count != (f.vex ? 0 : (f.pp ? 1 : 0) + (f.w ? 1 : 0)) ||
 		has_modrm != (f.modrm != 0))
 		return;
-	if (insn.opcode != f.opcode || !form_allowed(&insn, ops))
+	if (insn.opcode != f.opcode || !form_allowed(&insn))
 		return;
 	if (b->only && g_ascii_strcasecmp(ZydisMnemonicGetString(insn.mnemonic), b->only))
 		return;

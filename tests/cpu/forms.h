@@ -43,7 +43,7 @@ void forms_free(struct form_table *t);
 
 /* True when an instruction may run natively and is expected to behave the same in the guest; forms_excluded.c
  * says of each one left out why. */
-bool form_allowed(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops);
+bool form_allowed(const ZydisDecodedInstruction *insn);
 
 /* True when bytes that Zydis does not decode may run natively: no system call hides behind their prefixes. */
 bool form_bytes_harmless(const uint8_t *bytes, unsigned len, unsigned bits);

@@ -126,10 +126,10 @@ static bool draw(struct gen *g, struct drawn *d, bool alone)
 				return true;
 			continue;
 		}
-		if (!form_allowed(&d->insn, d->ops))
+		if (!form_allowed(&d->insn))
 			continue;
 		tame_constants(g, &d->insn, d->bytes);
-		if (!decode(g, d) || !form_allowed(&d->insn, d->ops))
+		if (!decode(g, d) || !form_allowed(&d->insn))
 			continue;
 		if (g->calm && (ends_sequence(&d->insn) || writes_sp(d)) && rng_percent(&g->rng, 96))
 			continue;
@@ -213,8 +213,9 @@ static void aim_branches(struct gen *g)
 			continue;
 		size = d.insn.raw.imm[0].size / 8;
 		k = i + 1 + rng_below(&g->rng, tc->count - i);
-		target = rng_percent(&g->rng, 60) ? case_insn_address(tc, k)
-						  : next + 8 + rng_below(&g->rng, 112);
+		target = case_insn_address(tc, k);
+		if (rng_percent(&g->rng, 40)) /* past the end: int3 */
+			target = case_insn_address(tc, tc->count) + 8 + rng_below(&g->rng, 100);
 		if (size == 1 && target - next > 127)
 			target = next;
 		if (rng_percent(&g->rng, 2) && size == 4)
@@ -231,7 +232,7 @@ void gen_case(const struct form_table *t, const struct gen_options *o, uint64_t 
 	memset(tc, 0, sizeof(*tc));
 	tc->number = number;
 	tc->bits = t->bits;
-	gen_cpu_state(&g.rng, t->bits, &tc->init);
+	gen_cpu_state(&g.rng, t->bits, o->ldt, &tc->init);
 	if (o->max_insns <= 1)
 		gen_single(&g);
 	else

@@ -12,6 +12,7 @@
 struct gen_options {
 	uint64_t seed;
 	unsigned max_insns; /* of a sequence; 1: single instructions only */
+	bool ldt;           /* the segments of segments.h are there */
 };
 
 /* The same arguments give the same case. */
@@ -30,7 +31,10 @@ uint64_t gen_rflags(struct rng *r);
 void gen_vector(struct rng *r, uint8_t bytes[16]);
 void gen_x87(struct rng *r, uint8_t st[10]);
 void gen_fpu_image(struct rng *r, uint8_t *xs);
-void gen_cpu_state(struct rng *r, unsigned bits, struct cpu_state *s);
+void gen_cpu_state(struct rng *r, unsigned bits, bool ldt, struct cpu_state *s);
+
+/* Mostly one that exists. */
+uint16_t gen_selector(struct rng *r);
 
 /* An address in the code page where only int3 lies. */
 uint64_t gen_code_target(struct rng *r);

@@ -9,6 +9,7 @@
  */
 #include "tests/cpu/guest.h"
 #include "monitor/cpu/arch.h"
+#include "tests/cpu/segments.h"
 #include "tests/cpu/xstate.h"
 
 #define RAM_PAGES 32
@@ -21,6 +22,8 @@
 
 /* Far more than any case needs: REP with its largest count that does not fault, over all pages. */
 #define BUDGET 100000
+
+static const uint8_t seg_of[5] = { S_DS, S_ES, S_FS, S_GS, S_SS };
 
 static int ack_interrupt(void *opaque, unsigned cpu)
 {
@@ -102,6 +105,8 @@ static void build_descriptors(struct guest *g)
 
 	for (unsigned i = 0; i < ARRAY_LEN(gdt); i++)
 		put64(g, GPA(8) + i * 8, gdt[i]);
+	for (unsigned i = 0; i < SEGMENTS_LDT; i++)
+		put64(g, GPA(8) + 0x400 + i * 8, seg_descriptor(&seg_ldt[i]));
 	put64(g, GPA(8) + SEL_TSS, (tss & 0xffffff) << 16 | 0x8b0000000067 | (tss >> 24 & 0xff) << 56);
 	put64(g, GPA(8) + SEL_TSS + 8, tss >> 32);
 	put64(g, GPA(8) + 0x800 + 4, STACK_TOP);
@@ -121,7 +126,6 @@ static void build_descriptors(struct guest *g)
 static void build_start(struct guest *g)
 {
 	struct vcpu_state *s = &g->start;
-	const struct segment flat = { 0, 0xffffffff, SEL_DS, 0xc0f3 };
 
 	*s = g->v.s;
 	s->cr0 = 0x80050033; /* PG AM WP NE ET MP PE */
@@ -130,9 +134,8 @@ static void build_start(struct guest *g)
 		 1 << 18; /* PAE PGE OSFXSR.. UMIP FSGSBASE */
 	s->efer = 0xd01;  /* NXE LMA LME SCE */
 	s->xcr0 = 7;
-	s->seg[S_SS] = flat;
 	s->seg[S_TR] = (struct segment){ HIGH + GPA(8) + 0x800, 0x67, SEL_TSS, 0x8b };
-	s->seg[S_LDTR] = (struct segment){ 0 };
+	s->seg[S_LDTR] = (struct segment){ HIGH + GPA(8) + 0x400, SEGMENTS_LDT * 8 - 1, 0x50, 0x82 };
 	s->gdt_base = HIGH + GPA(8);
 	s->gdt_limit = 127;
 	s->idt_base = HIGH + GPA(9);
@@ -187,12 +190,25 @@ void guest_destroy(struct guest *g)
 	ram_destroy(&g->ram);
 }
 
+/* What a load of the selector would leave in the segment register. */
+static struct segment hidden_part(uint16_t selector)
+{
+	const struct seg_kind *k = &seg_ldt[selector >> 3];
+	uint64_t d;
+
+	if (selector == SEL_DS)
+		return (struct segment){ 0, 0xffffffff, SEL_DS, 0xc0f3 };
+	if (!(selector & 4) || selector >> 3 >= SEGMENTS_LDT)
+		return (struct segment){ .selector = selector };
+	d = seg_descriptor(k);
+	return (struct segment){ k->base, k->pages ? k->limit << 12 | 0xfff : k->limit, selector,
+		(uint16_t)(d >> 40 & 0xf0ff) };
+}
+
 static void load_case(struct guest *g, const struct test_case *tc, const uint8_t *mem)
 {
 	struct vcpu *v = &g->v;
 	struct vcpu_state *s = &v->s;
-	const struct segment flat = { 0, 0xffffffff, SEL_DS, 0xc0f3 };
-
 	case_code(tc, g->ram.base + GPA(CODE_PAGE));
 	memcpy(g->ram.base + GPA(MEM_PAGE), mem, MEM_BYTES);
 	v->engine->invalidate(v, GPA(CODE_PAGE), PAGE_SIZE);
@@ -201,15 +217,14 @@ static void load_case(struct guest *g, const struct test_case *tc, const uint8_t
 	memcpy(s->gpr, tc->init.gpr, sizeof(s->gpr));
 	s->rip = tc->init.rip;
 	memcpy(s->xsave.bytes, tc->init.xsave, XSAVE_BYTES);
+	for (unsigned i = 0; i < 5; i++)
+		s->seg[seg_of[i]] = hidden_part(tc->init.sel[i]);
 	if (tc->bits == 64) {
 		s->seg[S_CS] = (struct segment){ 0, 0xffffffff, SEL_CS64, 0xa0fb };
-		s->seg[S_DS] = s->seg[S_ES] = s->seg[S_FS] = s->seg[S_GS] = (struct segment){ 0 };
 		s->seg[S_FS].base = tc->init.fs_base;
 		s->seg[S_GS].base = tc->init.gs_base;
 	} else {
 		s->seg[S_CS] = (struct segment){ 0, 0xffffffff, SEL_CS32, 0xc0fb };
-		s->seg[S_DS] = s->seg[S_ES] = flat;
-		s->seg[S_FS] = s->seg[S_GS] = (struct segment){ 0 };
 	}
 	vcpu_set_rflags(v, tc->init.rflags);
 	vcpu_settle(v);
@@ -239,6 +254,7 @@ static void collect_frame(struct guest *g, struct outcome *out)
 	out->s.rip = frame[code + 0];
 	out->s.rflags = frame[code + 2];
 	out->s.gpr[R_SP] = frame[code + 3];
+	out->s.sel[SEL_I_SS] = (uint16_t)frame[code + 4];
 	if (out->vector == 14 && out->s.rip - EXIT_BASE < 16) {
 		out->vector = VECTOR_EXIT;
 		out->error_code = 0;
@@ -261,6 +277,8 @@ void guest_run(struct guest *g, const struct test_case *tc, const uint8_t *mem, 
 	out->s.rflags = vcpu_get_rflags(v);
 	out->s.fs_base = v->s.seg[S_FS].base;
 	out->s.gs_base = v->s.seg[S_GS].base;
+	for (unsigned i = 0; i < 5; i++)
+		out->s.sel[i] = v->s.seg[seg_of[i]].selector;
 	memcpy(out->s.xsave, v->s.xsave.bytes, XSAVE_BYTES);
 	xstate_normalise(out->s.xsave);
 	out->mem = g->ram.base + GPA(MEM_PAGE);

@@ -8,220 +8,18 @@
  */
 #include "base/error.h"
 #include "tests/cpu/compare.h"
-#include "tests/cpu/gen.h"
-#include "tests/cpu/guest.h"
-#include "tests/cpu/native.h"
-#include "tests/cpu/shrink.h"
+#include "tests/cpu/job.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_JOBS   64
-#define MAX_SHOWN  40 /* reports a job prints */
-#define SAME_TITLE 2  /* reports it prints for one instruction */
-
-struct options {
-	gint64 cases, seed, only_case;
-	int bits, seq, jobs, seconds;
-	char *only, *engine;
-	gboolean verbose, stats;
-};
-
-struct counters {
-	_Atomic uint64_t cases, differences;
-	_Atomic uint64_t ends[VECTOR_LOST + 1]; /* of the host's side */
-	_Atomic bool stop;
-};
-
-struct job {
-	const struct options *o;
-	struct counters *shared;
-	struct form_table tables[2]; /* 64-bit, 32-bit; count 0: not wanted */
-	struct guest guest;
-	bool have_guest; /* false: the host against itself */
-	uint8_t base_memory[MEM_BYTES], memory[MEM_BYTES], native_memory[MEM_BYTES];
-	GHashTable *titles; /* title to number of failures */
-	unsigned shown;
-};
-
-static void run_native(struct job *j, const struct test_case *tc, struct outcome *out)
-{
-	case_memory(tc, j->base_memory, j->memory);
-	native_run(tc, j->memory, out);
-}
-
-static void run_other(struct job *j, const struct test_case *tc, struct outcome *out)
-{
-	if (j->have_guest)
-		guest_run(&j->guest, tc, j->memory, out);
-	else
-		native_run(tc, j->memory, out);
-}
-
-static bool agree(struct job *j, const struct test_case *tc, struct outcome *native, struct outcome *other,
-	GString *why)
-{
-	run_native(j, tc, native);
-	if (!j->have_guest) {
-		memcpy(j->native_memory, native->mem, MEM_BYTES);
-		native->mem = j->native_memory;
-	}
-	run_other(j, tc, other);
-	return outcomes_agree(tc, native, other, why);
-}
-
-struct failing {
-	struct job *job;
-	unsigned native_vector, other_vector;
-};
-
-static bool still_fails(void *opaque, const struct test_case *tc)
-{
-	struct failing *f = opaque;
-	struct outcome native, other;
-
-	return !agree(f->job, tc, &native, &other, NULL) && native.vector == f->native_vector &&
-	       other.vector == f->other_vector;
-}
-
-static void replay_command(const struct job *j, const struct test_case *tc, GString *out)
-{
-	g_string_append_printf(
-		out, "  again: check-cpu --seed %" PRId64 " --case %" PRIu64, j->o->seed, tc->number);
-	if (j->o->bits)
-		g_string_append_printf(out, " --bits %d", j->o->bits);
-	if (j->o->seq)
-		g_string_append_printf(out, " --seq %d", j->o->seq);
-	if (j->o->only)
-		g_string_append_printf(out, " --only %s", j->o->only);
-	g_string_append_c(out, '\n');
-}
-
-/* Shrink and print, unless enough of that instruction were printed. */
-static void report_failure(
-	struct job *j, struct test_case *tc, const struct outcome *native, const struct outcome *other)
-{
-	struct failing f = { j, native->vector, other->vector };
-	g_autoptr(GString) text = g_string_new(NULL);
-	g_autoptr(GString) title = g_string_new(NULL);
-	struct outcome a, b;
-	unsigned seen;
-
-	if (tc->count > 1 && j->shown < MAX_SHOWN)
-		shrink(tc, still_fails, &f);
-	report_title(tc, title);
-	g_string_append_printf(title, " (%s/%s)", vector_name(native->vector), vector_name(other->vector));
-	seen = GPOINTER_TO_UINT(g_hash_table_lookup(j->titles, title->str));
-	g_hash_table_insert(j->titles, g_strdup(title->str), GUINT_TO_POINTER(seen + 1));
-	if (seen >= SAME_TITLE || j->shown >= MAX_SHOWN)
-		return;
-	j->shown++;
-	if (tc->count == 1)
-		shrink(tc, still_fails, &f);
-	g_string_append_printf(text, "%s, %u-bit, case %" PRIu64 "\n", title->str, tc->bits, tc->number);
-	report_case(tc, text);
-	agree(j, tc, &a, &b, text);
-	replay_command(j, tc, text);
-	fputs(text->str, stdout);
-	fflush(stdout);
-}
-
-static const struct form_table *table_for(const struct job *j, uint64_t number)
-{
-	if (!j->tables[1].count)
-		return &j->tables[0];
-	if (!j->tables[0].count)
-		return &j->tables[1];
-	return &j->tables[number % 4 == 3];
-}
-
-static void run_case(struct job *j, uint64_t number)
-{
-	/* Without --seq every eighth case is a sequence. */
-	struct gen_options g = { (uint64_t)j->o->seed, j->o->seq             ? (unsigned)j->o->seq
-						       : number / 4 % 8 == 7 ? 24
-									     : 1 };
-	struct outcome native, other;
-	struct test_case tc;
-
-	gen_case(table_for(j, number), &g, number, &tc);
-	if (j->o->verbose) {
-		g_autoptr(GString) text = g_string_new(NULL);
-
-		g_string_append_printf(text, "case %" PRIu64 "\n", number);
-		report_case(&tc, text);
-		fputs(text->str, stdout);
-		fflush(stdout);
-	}
-	if (!agree(j, &tc, &native, &other, NULL)) {
-		atomic_fetch_add(&j->shared->differences, 1);
-		report_failure(j, &tc, &native, &other);
-	}
-	atomic_fetch_add_explicit(&j->shared->cases, 1, memory_order_relaxed);
-	if (native.vector <= VECTOR_LOST)
-		atomic_fetch_add_explicit(&j->shared->ends[native.vector], 1, memory_order_relaxed);
-}
-
-static bool job_init(struct job *j, const struct options *o, struct counters *shared, GError **error)
-{
-	memset(j, 0, sizeof(*j));
-	j->o = o;
-	j->shared = shared;
-	j->titles = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	if (o->bits != 32 && !forms_build(&j->tables[0], 64, o->only, o->bits ? error : NULL) && o->bits)
-		return false;
-	if (o->bits != 64 && !forms_build(&j->tables[1], 32, o->only, j->tables[0].count ? NULL : error) &&
-		!j->tables[0].count)
-		return false;
-	gen_base_memory((uint64_t)o->seed, j->base_memory);
-	j->have_guest = strcmp(o->engine, "host") != 0;
-	if (j->have_guest && !guest_init(&j->guest, o->engine, error))
-		return false;
-	return native_init(error);
-}
-
-static void print_titles(struct job *j)
-{
-	GHashTableIter it;
-	gpointer key, value;
-
-	g_hash_table_iter_init(&it, j->titles);
-	while (g_hash_table_iter_next(&it, &key, &value))
-		printf("%8u x %s\n", GPOINTER_TO_UINT(value), (const char *)key);
-	fflush(stdout);
-}
-
-static int run_job(const struct options *o, struct counters *shared, unsigned index)
-{
-	struct job *j = aligned_alloc(64, (sizeof(*j) + 63) & ~63ul);
-	g_autoptr(GError) error = NULL;
-
-	if (!j || !job_init(j, o, shared, &error)) {
-		fprintf(stderr, "check-cpu: %s\n", error ? error->message : "out of memory");
-		return 2;
-	}
-	if (o->only_case >= 0)
-		run_case(j, (uint64_t)o->only_case);
-	else
-		for (uint64_t n = index; n < (uint64_t)o->cases && !atomic_load(&shared->stop);
-			n += (unsigned)o->jobs)
-			run_case(j, n);
-	if (j->shown)
-		print_titles(j);
-	if (j->have_guest)
-		guest_destroy(&j->guest);
-	forms_free(&j->tables[0]);
-	forms_free(&j->tables[1]);
-	g_hash_table_destroy(j->titles);
-	free(j);
-	return 0;
-}
+#define MAX_JOBS 64
 
 /* Wait for the jobs, with a progress line and an eye on the clock; the worst of their exit statuses. */
 static int supervise(const struct options *o, struct counters *shared, const pid_t *pids)
@@ -280,6 +78,7 @@ static bool parse_options(struct options *o, int argc, char **argv)
 		{ "verbose", 'v', 0, G_OPTION_ARG_NONE, &o->verbose, "print every case before it runs",
 			NULL },
 		{ "stats", 0, 0, G_OPTION_ARG_NONE, &o->stats, "say how the cases ended on the host", NULL },
+		{ "coverage", 0, 0, G_OPTION_ARG_NONE, &o->coverage, "count the cases by instruction", NULL },
 		{ NULL },
 	};
 	GOptionContext *context = g_option_context_new(NULL);
@@ -302,6 +101,18 @@ static bool parse_options(struct options *o, int argc, char **argv)
 	return ok;
 }
 
+static void print_ends(const struct options *o, const struct counters *shared)
+{
+	for (unsigned i = 0; o->stats && i <= VECTOR_LOST; i++)
+		if (shared->ends[i])
+			printf("%10" PRIu64 " %s\n", shared->ends[i], vector_name(i));
+	for (unsigned i = 0; o->coverage && i <= ZYDIS_MNEMONIC_MAX_VALUE; i++)
+		if (shared->by_mnemonic[i][0])
+			printf("%-20s %8" PRIu64 " run, %8" PRIu64 " without a fault\n",
+				ZydisMnemonicGetString((ZydisMnemonic)i), shared->by_mnemonic[i][0],
+				shared->by_mnemonic[i][1]);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .cases = 1000000, .seed = 1, .only_case = -1, .jobs = 1, .engine = "interp" };
@@ -321,12 +132,10 @@ int main(int argc, char **argv)
 		pids[i] = fork();
 		if (pids[i] == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			exit(run_job(&o, shared, (unsigned)i));
+			exit(job_run(&o, shared, (unsigned)i));
 		}
 	}
 	worst = supervise(&o, shared, pids);
-	for (unsigned i = 0; o.stats && i <= VECTOR_LOST; i++)
-		if (shared->ends[i])
-			printf("%10" PRIu64 " %s\n", shared->ends[i], vector_name(i));
+	print_ends(&o, shared);
 	return worst ? worst : shared->differences ? 1 : 0;
 }

@@ -22,14 +22,12 @@
 
 struct native_ctx {
 	uint64_t gpr[16];
-	struct {
-		uint64_t rip, cs, rflags, rsp, ss;
-	} iret;
-	uint64_t host_rsp, fs_base, gs_base, host_fs_base, host_gs_base, rflags, exit_ptr;
-	uint32_t data_sel, pad;
+	uint64_t rip, unused0[4], host_rsp, fs_base, gs_base, host_fs_base, host_gs_base, rflags, exit_ptr;
+	uint32_t wide, pad;
 	uint32_t inside; /* between native_enter and its return */
 	uint32_t host_mxcsr;
-	uint8_t stack[0x180 - 0xf0];
+	uint16_t sel[5];
+	uint8_t stack[0x180 - 0xfa];
 	uint8_t unused[0x80];
 	uint8_t xsave_in[0x400];
 	uint8_t xsave_out[0x400];
@@ -42,6 +40,10 @@ _Static_assert(offsetof(struct native_ctx, exit_ptr) == CTX_EXIT_PTR - CTX_BASE,
 _Static_assert(offsetof(struct native_ctx, inside) == CTX_INSIDE - CTX_BASE, "layout");
 _Static_assert(offsetof(struct native_ctx, xsave_in) == CTX_XSAVE_IN - CTX_BASE, "layout");
 _Static_assert(offsetof(struct native_ctx, xsave_out) == CTX_XSAVE_OUT - CTX_BASE, "layout");
+
+struct iret_frame {
+	uint64_t rip, cs, rflags, rsp, ss;
+};
 
 #define CTX ((struct native_ctx *)CTX_BASE)
 
@@ -109,13 +111,21 @@ __attribute__((no_sanitize("address", "undefined"), target("fsgsbase"))) static 
 	_writegsbase_u64(CTX->host_gs_base);
 	for (unsigned i = 0; i < 16; i++)
 		CTX->gpr[i] = (uint64_t)g[greg_of[i]];
-	CTX->iret.rip = rip;
+	CTX->rip = rip;
 	CTX->rflags = (uint64_t)g[REG_EFL];
 	CTX->vector = sig == SIGALRM ? VECTOR_HUNG : (uint32_t)g[REG_TRAPNO];
+	if (rip >= (uint64_t)native_enter && rip < (uint64_t)native_resume + 128)
+		CTX->vector = VECTOR_LOST; /* the harness itself faulted: a state that cannot be loaded */
 	CTX->error_code = (uint32_t)g[REG_ERR];
 	CTX->cr2 = (uint64_t)g[REG_CR2];
 	for (unsigned i = 0; i < XSAVE_BYTES; i++)
 		CTX->xsave_out[i] = fp[i];
+
+	__asm__("mov %%ds, %0" : "=m"(CTX->sel[SEL_I_DS]));
+	__asm__("mov %%es, %0" : "=m"(CTX->sel[SEL_I_ES]));
+	__asm__("mov %%fs, %0" : "=m"(CTX->sel[SEL_I_FS]));
+	__asm__("mov %%gs, %0" : "=m"(CTX->sel[SEL_I_GS]));
+	CTX->sel[SEL_I_SS] = (uint16_t)((uint64_t)g[REG_CSGSFS] >> 48);
 
 	g[REG_RIP] = (greg_t)(uintptr_t)native_resume;
 	g[REG_RSP] = (greg_t)CTX->host_rsp;
@@ -150,6 +160,7 @@ static bool map_sandbox(GError **error)
 	     map_fixed(STACK_BASE, STACK_PAGES * page, rw, MAP_SHARED, fd, (1 + DATA_PAGES) * page, error) &&
 	     map_fixed((uint64_t)ALIAS, PAGES * page, rw, MAP_SHARED, fd, 0, error) &&
 	     map_fixed(EXIT_BASE, page, rw, anon, -1, 0, error) &&
+	     map_fixed(IRET_FRAME, page, rw, anon, -1, 0, error) &&
 	     map_fixed(CTX_BASE, 4 * page, rw, anon, -1, 0, error) &&
 	     map_fixed((uint64_t)SIG_STACK, SIG_BYTES, rw, anon, -1, 0, error);
 	close(fd);
@@ -187,7 +198,7 @@ bool native_init(GError **error)
 static void collect_fault(struct outcome *out)
 {
 	out->vector = CTX->vector;
-	out->s.rip = CTX->iret.rip;
+	out->s.rip = CTX->rip;
 	if (out->vector == 14)
 		out->cr2 = CTX->cr2;
 	if (out->vector == 14 || out->vector == 13 || out->vector == 12 || out->vector == 11 ||
@@ -198,17 +209,19 @@ static void collect_fault(struct outcome *out)
 void native_run(const struct test_case *tc, const uint8_t *mem, struct outcome *out)
 {
 	struct native_ctx *ctx = CTX;
+	struct iret_frame *frame = (struct iret_frame *)IRET_FRAME;
 	bool faulted;
 
 	case_code(tc, ALIAS);
 	memcpy(ALIAS + CASE_PAGE, mem, MEM_BYTES);
 	memcpy(ctx->gpr, tc->init.gpr, sizeof(ctx->gpr));
-	ctx->iret.rip = tc->init.rip;
-	ctx->iret.cs = tc->bits == 64 ? SEL_CS64 : SEL_CS32;
-	ctx->iret.rflags = tc->init.rflags;
-	ctx->iret.rsp = tc->init.gpr[4];
-	ctx->iret.ss = SEL_DS;
-	ctx->data_sel = tc->bits == 64 ? 0 : SEL_DS;
+	frame->rip = tc->init.rip;
+	frame->cs = tc->bits == 64 ? SEL_CS64 : SEL_CS32;
+	frame->rflags = tc->init.rflags;
+	frame->rsp = tc->init.gpr[4];
+	frame->ss = tc->init.sel[SEL_I_SS];
+	ctx->wide = tc->bits == 64;
+	memcpy(ctx->sel, tc->init.sel, sizeof(ctx->sel));
 	ctx->fs_base = tc->init.fs_base;
 	ctx->gs_base = tc->init.gs_base;
 	ctx->ticks = 0;
@@ -225,6 +238,7 @@ void native_run(const struct test_case *tc, const uint8_t *mem, struct outcome *
 	out->s.rflags = ctx->rflags;
 	out->s.fs_base = ctx->fs_base;
 	out->s.gs_base = ctx->gs_base;
+	memcpy(out->s.sel, ctx->sel, sizeof(ctx->sel));
 	memcpy(out->s.xsave, ctx->xsave_out, XSAVE_BYTES);
 	xstate_normalise(out->s.xsave);
 	out->mem = ALIAS + CASE_PAGE;

@@ -19,13 +19,17 @@ native_enter:
 	push	%r15
 	mov	%rsp, CTX_HOST_RSP
 	movl	$1, CTX_INSIDE
-	mov	CTX_DATA_SEL, %eax
-	mov	%eax, %ds
-	mov	%eax, %es
+	mov	CTX_SEL + 0, %ds
+	mov	CTX_SEL + 2, %es
+	mov	CTX_SEL + 4, %fs
+	mov	CTX_SEL + 6, %gs
+	cmpl	$0, CTX_WIDE
+	je	1f
 	mov	CTX_FS_BASE, %rax
 	wrfsbase %rax
 	mov	CTX_GS_BASE, %rax
 	wrgsbase %rax
+1:
 	mov	$7, %eax
 	xor	%edx, %edx
 	xrstor64 CTX_XSAVE_IN
@@ -44,9 +48,7 @@ native_enter:
 	mov	CTX_GPR + 8 * 13, %r13
 	mov	CTX_GPR + 8 * 14, %r14
 	mov	CTX_GPR + 8 * 15, %r15
-	mov	$CTX_IRET, %esp
-	.globl native_enter_iret
-native_enter_iret:
+	mov	$IRET_FRAME, %esp
 	iretq
 	.size native_enter, . - native_enter
 
@@ -70,6 +72,11 @@ native_exit:
 	mov	%r13, CTX_GPR + 8 * 13
 	mov	%r14, CTX_GPR + 8 * 14
 	mov	%r15, CTX_GPR + 8 * 15
+	mov	%ds, CTX_SEL + 0
+	mov	%es, CTX_SEL + 2
+	mov	%fs, CTX_SEL + 4
+	mov	%gs, CTX_SEL + 6
+	mov	%ss, CTX_SEL + 8
 	mov	$CTX_STACK_TOP, %esp
 	pushfq
 	popq	CTX_RFLAGS
@@ -90,6 +97,10 @@ native_resume:
 	xor	%ecx, %ecx
 	mov	%ecx, %ds
 	mov	%ecx, %es
+	mov	%ecx, %fs
+	mov	%ecx, %gs
+	mov	$SEL_DS, %ecx
+	mov	%ecx, %ss
 	mov	CTX_HOST_FS_BASE, %rcx
 	wrfsbase %rcx
 	mov	CTX_HOST_GS_BASE, %rcx

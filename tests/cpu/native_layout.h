@@ -14,12 +14,18 @@
 #define STACK_BASE 0x20020000 /* two pages read-write */
 #define EXIT_BASE  0x20030000 /* jumped to when the instructions are done; unmapped in the guest */
 
+/*
+ * rip cs rflags rsp ss, loaded by iretq, which also serialises.  An IRET to a 16-bit stack segment keeps
+ * bits 31..16 of the ESP it found, so those are what cases on such a stack start with; nothing else is mapped
+ * in their 64 KiB.
+ */
+#define IRET_FRAME 0x7a5bf000
+
 /* The host side's own, where neither small displacements nor corner values lead. */
 #define CTX_BASE 0x6b5a0000
 #define EXIT64   (EXIT_BASE + 16) /* where 32-bit code enters 64-bit mode again */
 
 #define CTX_GPR          (CTX_BASE + 0x000) /* 16, architectural order; loaded from and saved to */
-#define CTX_IRET         (CTX_BASE + 0x080) /* rip cs rflags rsp ss: loaded by iretq, which also serialises */
 #define CTX_HOST_RSP     (CTX_BASE + 0x0a8)
 #define CTX_FS_BASE      (CTX_BASE + 0x0b0)
 #define CTX_GS_BASE      (CTX_BASE + 0x0b8)
@@ -27,9 +33,10 @@
 #define CTX_HOST_GS_BASE (CTX_BASE + 0x0c8)
 #define CTX_RFLAGS       (CTX_BASE + 0x0d0)
 #define CTX_EXIT_PTR     (CTX_BASE + 0x0d8)
-#define CTX_DATA_SEL     (CTX_BASE + 0x0e0)
+#define CTX_WIDE         (CTX_BASE + 0x0e0) /* 64-bit code: FS and GS bases count, selectors do not */
 #define CTX_INSIDE       (CTX_BASE + 0x0e8)
 #define CTX_HOST_MXCSR   (CTX_BASE + 0x0ec)
+#define CTX_SEL          (CTX_BASE + 0x0f0) /* ds es fs gs ss, 16 bits each */
 #define CTX_STACK_TOP    (CTX_BASE + 0x180)
 #define CTX_XSAVE_IN     (CTX_BASE + 0x200)
 #define CTX_XSAVE_OUT    (CTX_BASE + 0x600)

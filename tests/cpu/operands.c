@@ -4,6 +4,7 @@
  * not.
  */
 #include "tests/cpu/gen.h"
+#include "tests/cpu/segments.h"
 #include "tests/cpu/xstate.h"
 
 /* 0..15 for a general register of any size (AH..BH as their own register), else -1. */
@@ -88,6 +89,24 @@ static void small_indices(struct gen *g, ZydisRegister reg)
 	}
 }
 
+static uint32_t segment_base32(const struct test_case *tc, ZydisRegister segment)
+{
+	switch (segment) {
+	case ZYDIS_REGISTER_DS:
+		return seg_base(tc->init.sel[SEL_I_DS]);
+	case ZYDIS_REGISTER_ES:
+		return seg_base(tc->init.sel[SEL_I_ES]);
+	case ZYDIS_REGISTER_FS:
+		return seg_base(tc->init.sel[SEL_I_FS]);
+	case ZYDIS_REGISTER_GS:
+		return seg_base(tc->init.sel[SEL_I_GS]);
+	case ZYDIS_REGISTER_SS:
+		return seg_base(tc->init.sel[SEL_I_SS]);
+	default:
+		return 0;
+	}
+}
+
 static bool solve_memory(struct gen *g, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op,
 	uint8_t *bytes, uint64_t va, uint64_t target)
 {
@@ -96,9 +115,11 @@ static bool solve_memory(struct gen *g, const ZydisDecodedInstruction *insn, con
 	uint64_t seg = 0, disp = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0, want;
 	unsigned scale = op->mem.scale;
 
-	if (tc->bits == 64 && op->mem.segment == ZYDIS_REGISTER_FS)
+	if (tc->bits == 32)
+		seg = segment_base32(tc, op->mem.segment);
+	else if (op->mem.segment == ZYDIS_REGISTER_FS)
 		seg = tc->init.fs_base;
-	if (tc->bits == 64 && op->mem.segment == ZYDIS_REGISTER_GS)
+	else if (op->mem.segment == ZYDIS_REGISTER_GS)
 		seg = tc->init.gs_base;
 	want = target - seg;
 	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP) {
@@ -175,6 +196,18 @@ static void fill_target(struct gen *g, const ZydisDecodedInstruction *insn, unsi
 	case ZYDIS_MNEMONIC_CALL:
 		le_store(p->bytes, 8, gen_code_target(&g->rng));
 		break;
+	case ZYDIS_MNEMONIC_LDS:
+	case ZYDIS_MNEMONIC_LES:
+	case ZYDIS_MNEMONIC_LFS:
+	case ZYDIS_MNEMONIC_LGS:
+	case ZYDIS_MNEMONIC_LSS:
+		le_store(p->bytes + (size > 2 ? size - 2 : 0), 2, gen_selector(&g->rng));
+		break;
+	case ZYDIS_MNEMONIC_MOV:
+	case ZYDIS_MNEMONIC_POP:
+		if (rng_percent(&g->rng, 20))
+			le_store(p->bytes, 2, gen_selector(&g->rng));
+		break;
 	case ZYDIS_MNEMONIC_LDMXCSR:
 	case ZYDIS_MNEMONIC_VLDMXCSR:
 		le_store(p->bytes, 4, rng_below(&g->rng, 0x10000));
@@ -250,6 +283,14 @@ static void helpful_registers(
 		if (may_set(g, gpr_index(ops[0].reg.value)) && rng_percent(r, 70))
 			set_reg(g, gpr_index(ops[0].reg.value), rng_u64(r) >> 17);
 		break;
+	case ZYDIS_MNEMONIC_MOV:
+		if (ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			ZydisRegisterGetClass(ops[0].reg.value) == ZYDIS_REGCLASS_SEGMENT &&
+			may_set(g, gpr_index(ops[1].reg.value)))
+			set_reg(g, gpr_index(ops[1].reg.value),
+				gen_selector(r) | (gpr[gpr_index(ops[1].reg.value)] & ~0xffffull));
+		break;
 	case ZYDIS_MNEMONIC_LAR:
 	case ZYDIS_MNEMONIC_LSL:
 	case ZYDIS_MNEMONIC_VERR:
@@ -258,12 +299,19 @@ static void helpful_registers(
 			&ops[insn->mnemonic == ZYDIS_MNEMONIC_LAR || insn->mnemonic == ZYDIS_MNEMONIC_LSL];
 
 		if (sel->type == ZYDIS_OPERAND_TYPE_REGISTER && may_set(g, gpr_index(sel->reg.value)))
-			set_reg(g, gpr_index(sel->reg.value), rng_below(r, 0x38));
+			set_reg(g, gpr_index(sel->reg.value), gen_selector(r));
 		break;
 	}
 	default:
 		break;
 	}
+}
+
+static uint64_t stack_address(const struct test_case *tc)
+{
+	uint64_t sp = tc->init.gpr[R_SP_INDEX];
+
+	return tc->init.sel[SEL_I_SS] == SEL_DS ? sp : seg_base(tc->init.sel[SEL_I_SS]) + (uint16_t)sp;
 }
 
 static bool touches_memory(const ZydisDecodedOperand *op)
@@ -286,7 +334,7 @@ bool gen_operands(struct gen *g, const ZydisDecodedInstruction *insn, const Zydi
 			continue;
 		target = choose_target(g, size);
 		if (gpr_index(ops[i].mem.base) == R_SP_INDEX && ops[i].mem.index == ZYDIS_REGISTER_NONE)
-			target = g->tc->init.gpr[R_SP_INDEX];
+			target = stack_address(g->tc);
 		else if (rng_percent(&g->rng, 97))
 			ok &= solve_memory(g, insn, &ops[i], bytes, va, target);
 		if (rng_percent(&g->rng, 80))

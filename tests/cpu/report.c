@@ -67,6 +67,9 @@ void report_case(const struct test_case *tc, GString *out)
 			g_string_append_printf(
 				out, "%s%s=%" PRIx64, shown++ ? " " : "  ", reg_names[i], tc->init.gpr[i]);
 	g_string_append_printf(out, "%srflags=%" PRIx64, shown ? " " : "  ", tc->init.rflags);
+	if (tc->bits == 32)
+		g_string_append_printf(out, " ds=%x es=%x fs=%x gs=%x ss=%x", tc->init.sel[0],
+			tc->init.sel[1], tc->init.sel[2], tc->init.sel[3], tc->init.sel[4]);
 	if (tc->init.fs_base || tc->init.gs_base)
 		g_string_append_printf(
 			out, " fs=%" PRIx64 " gs=%" PRIx64, tc->init.fs_base, tc->init.gs_base);

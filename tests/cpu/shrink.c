@@ -55,6 +55,8 @@ static void plain_registers(struct shrinker *s)
 		attempt(s, &tc);
 	for (unsigned i = 0; i < 16; i++) {
 		tc = *s->best;
+		if (i == 4 && tc.init.sel[SEL_I_SS] != SEL_DS)
+			continue;
 		tc.init.gpr[i] = i == 4 ? STACK_BASE + 0x1000 : 0;
 		if (attempt(s, &tc) || i == 4)
 			continue;
@@ -70,6 +72,12 @@ static void plain_registers(struct shrinker *s)
 			continue;
 		tc.init.rflags &= ~(1ull << bit);
 		attempt(s, &tc);
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		tc = *s->best;
+		tc.init.sel[i] = tc.bits == 32 && (i < 2 || i == 4) ? SEL_DS : i == 4 ? SEL_DS : 0;
+		if (tc.init.sel[i] != s->best->init.sel[i])
+			attempt(s, &tc);
 	}
 	tc = *s->best;
 	tc.init.fs_base = 0;

@@ -178,7 +178,39 @@ void gen_fpu_image(struct rng *r, uint8_t *xs)
 		gen_x87(r, xs + XS_ST(i));
 }
 
-void gen_cpu_state(struct rng *r, unsigned bits, struct cpu_state *s)
+uint16_t gen_selector(struct rng *r)
+{
+	static const uint16_t gdt[] = { 0, SEL_DS, SEL_DS, SEL_DS & ~3u, SEL_CS64, SEL_CS32, 3, SEL_KERNEL_DS,
+		SEL_KERNEL_CS };
+
+	if (rng_percent(r, 40))
+		return gdt[rng_below(r, ARRAY_LEN(gdt))];
+	if (rng_percent(r, 85))
+		return (uint16_t)(rng_below(r, 8) << 3 | 4 | (rng_percent(r, 80) ? 3 : rng_below(r, 4)));
+	return (uint16_t)rng_below(r, rng_percent(r, 50) ? 0x80 : 0x10000);
+}
+
+/* Flat mostly, as in every system since 1992; the stack sometimes a 16-bit one. */
+static void gen_selectors(struct rng *r, unsigned bits, bool ldt, struct cpu_state *s)
+{
+	static const uint16_t usable[] = { 7, 15, 23, 31, 39 };
+
+	s->sel[SEL_I_SS] = SEL_DS;
+	if (bits == 64)
+		return;
+	for (unsigned i = 0; i < 4; i++) {
+		uint16_t sel = usable[rng_below(r, ARRAY_LEN(usable))];
+		bool flat = rng_percent(r, i < 2 ? 85 : 15);
+
+		s->sel[i] = ldt && !flat ? sel : i < 2 ? SEL_DS : 0;
+	}
+	if (rng_percent(r, 4) && ldt) {
+		s->sel[SEL_I_SS] = 31;
+		s->gpr[R_SP_INDEX] = (IRET_FRAME & 0xffff0000) | (s->gpr[R_SP_INDEX] & 0xffff);
+	}
+}
+
+void gen_cpu_state(struct rng *r, unsigned bits, bool ldt, struct cpu_state *s)
 {
 	memset(s, 0, sizeof(*s));
 	for (unsigned i = 0; i < (bits == 64 ? 16 : 8); i++)
@@ -194,6 +226,7 @@ void gen_cpu_state(struct rng *r, unsigned bits, struct cpu_state *s)
 		s->gpr[R_SP_INDEX] = gen_value(r);
 	if (rng_percent(r, 40))
 		s->gpr[R_SP_INDEX + 1] = STACK_BASE + 0x400 + (rng_below(r, 0x1800) & ~7u);
+	gen_selectors(r, bits, ldt, s);
 	if (bits == 32)
 		for (unsigned i = 0; i < 8; i++)
 			s->gpr[i] = (uint32_t)s->gpr[i];
