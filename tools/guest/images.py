@@ -77,6 +77,7 @@ def grub_disk(path, tree, mebibytes, wrapper=()):
     if len(image) > (PARTITION - 1) * SECTOR:
         raise SystemExit(f"guest: GRUB's core is too large: {len(image)} bytes")
     mbr = bytearray(pathlib.Path("/usr/lib/grub/i386-pc/boot.img").read_bytes())
+    mbr[446:510] = bytes(64)  # boot.img has its floppy code here
     mbr[446:462] = struct.pack("<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", PARTITION,
                                sectors - PARTITION)
     mbr[440:444] = b"SRAI"

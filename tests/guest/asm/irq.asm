@@ -94,7 +94,10 @@ main:
 	OUTB 0x21, 0xff
 	WAIT_FOR "masked in the PIC", 0
 
-	; with IF clear it stays pending, STI shadows one instruction
+	; with IF clear it stays pending, STI shadows one instruction; 18 Hz, so that a slow monitor sees one tick at a time
+	OUTB 0x43, 0x34
+	OUTB 0x40, 0
+	OUTB 0x40, 0
 	OUTB 0x21, 0xfe
 	mov dword [count], 0
 	mov dword [seen_ip], 0
