@@ -32,8 +32,7 @@ static const struct image_format *format_by_name(const char *name)
 	return NULL;
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------------------- */
+/* ---- opening ---------------------------------------------------------------------------------------- */
 
 /* Readers share, a writer is alone.  An open file description's lock dies with it, also when the process is
  * killed. */
@@ -146,8 +145,7 @@ const char *image_path(const struct image *img)
 	return img->path;
 }
 
-/* ---- a position in a vector of buffers
- * ------------------------------------------------------------------------- */
+/* ---- a position in a vector of buffers -------------------------------------------------------------- */
 
 struct cursor {
 	const struct iovec *iov;
@@ -216,8 +214,7 @@ static bool vector_is_zero(const struct iovec *iov, unsigned count)
 	return true;
 }
 
-/* ---- reading and writing
- * ------------------------------------------------------------------------------------------ */
+/* ---- reading and writing ---------------------------------------------------------------------------- */
 
 static int io_failed(int err, const char *verb, uint64_t offset, GError **error)
 {
@@ -454,8 +451,7 @@ out:
 	return err;
 }
 
-/* ---- synchronous forms
- * -------------------------------------------------------------------------------------------- */
+/* ---- synchronous forms ------------------------------------------------------------------------------ */
 
 bool image_read(struct image *img, uint64_t lba, void *buf, uint64_t sectors, GError **error)
 {

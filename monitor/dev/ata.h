@@ -69,8 +69,7 @@ static inline struct ide_channel_state *drive_channel(struct ide_drive *d)
 	return &d->ide->s.ch[d->index / IDE_DRIVES];
 }
 
-/* ---- ide.c
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- ide.c ------------------------------------------------------------------------------------------ */
 
 /* Copy between buf and the memory the channel's PRDs name, from *c on; returns how much they had room for.
  * buf NULL: only move the cursor. */
@@ -86,8 +85,7 @@ uint32_t prd_copy(struct ide *ide, const struct ide_channel_state *ch, struct pr
 /* The command's last byte has moved: ACTIVE falls when the PRDs are used up, too. */
 void bus_master_done(struct ide_channel_state *ch);
 
-/* ---- ide_channel.c
- * ------------------------------------------------------------------------------------------------ */
+/* ---- ide_channel.c ---------------------------------------------------------------------------------- */
 
 extern const struct io_ops ide_command_ops,
 	ide_control_ops; /* opaque: the channel's first struct ide_drive */
@@ -112,8 +110,7 @@ void drive_window(struct ide_drive *d, enum ide_phase phase, uint32_t pos, uint3
 /* BSY, and the phase is carried out by ide_update. */
 void drive_busy(struct ide_drive *d, enum ide_phase phase);
 
-/* ---- ata_disk.c
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- ata_disk.c ------------------------------------------------------------------------------------- */
 
 void ata_command(struct ide_drive *d, uint8_t command);
 void ata_reset(struct ide_drive *d);
@@ -128,9 +125,7 @@ void ata_io_error(struct ide_drive *d);
 /* Words of an IDENTIFY answer: strings are padded with blanks, bytes swapped. */
 void ata_put_string(uint16_t *words, unsigned count, const char *text);
 
-/* ---- atapi.c
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- atapi.c ---------------------------------------------------------------------------------------- */
 
 void atapi_command(struct ide_drive *d, uint8_t command);
 void atapi_packet(struct ide_drive *d);

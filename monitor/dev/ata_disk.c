@@ -44,9 +44,7 @@ void ata_reset(struct ide_drive *d)
 	s->xfer_mode = MODE_UDMA | 2;
 }
 
-/* ---- addresses
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- addresses -------------------------------------------------------------------------------------- */
 
 static uint64_t get_lba(const struct ide_drive_state *s)
 {
@@ -102,9 +100,7 @@ static bool take_range(struct ide_drive *d)
 	return false;
 }
 
-/* ---- transfers
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- transfers -------------------------------------------------------------------------------------- */
 
 #define EXT   1u /* 48-bit */
 #define DMA   2u
@@ -216,9 +212,7 @@ void ata_io_error(struct ide_drive *d)
 		s->status |= ST_DF;
 }
 
-/* ---- IDENTIFY
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- IDENTIFY --------------------------------------------------------------------------------------- */
 
 void ata_put_string(uint16_t *words, unsigned count, const char *text)
 {
@@ -314,9 +308,7 @@ static void cmd_identify(struct ide_drive *d, unsigned arg)
 	send_block(d);
 }
 
-/* ---- the small ones
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- the small ones --------------------------------------------------------------------------------- */
 
 static void ok(struct ide_drive *d)
 {
@@ -480,8 +472,7 @@ static void cmd_native_max(struct ide_drive *d, unsigned how)
 	ok(d);
 }
 
-/* ---- SMART: a healthy disk without attributes
- * --------------------------------------------------------------------------------- */
+/* ---- SMART: a healthy disk without attributes ------------------------------------------------------- */
 
 static void smart_data(struct ide_drive *d, bool status)
 {
@@ -532,9 +523,7 @@ static void cmd_smart(struct ide_drive *d, unsigned arg)
 	}
 }
 
-/* ---- the table
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the table -------------------------------------------------------------------------------------- */
 
 static const struct {
 	uint8_t first, last;

@@ -73,9 +73,7 @@ static bool has_medium(struct ide_drive *d)
 	return d->image && !drive_state(d)->tray_open;
 }
 
-/* ---- ends
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* ---- ends ------------------------------------------------------------------------------------------- */
 
 static void set_sense(struct ide_drive_state *s, uint32_t sense)
 {
@@ -124,8 +122,7 @@ void atapi_medium_changed(struct ide_drive *d)
 		s->tray_open = 0;
 }
 
-/* ---- data towards the host
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- data towards the host -------------------------------------------------------------------------- */
 
 /* The next stretch of the buffer: by DRQ, or all of it by DMA. */
 static void send_buffer(struct ide_drive *d)
@@ -186,9 +183,7 @@ static void reply(struct ide_drive *d, uint32_t len, uint32_t room)
 		good(d);
 }
 
-/* ---- reading sectors
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- reading sectors -------------------------------------------------------------------------------- */
 
 void atapi_extent(struct ide_drive *d, uint64_t *lba, uint32_t *sectors)
 {
@@ -298,9 +293,7 @@ static void cmd_read_cd_msf(struct ide_drive *d, const uint8_t *p)
 		read_parts(d, from, to - from, p[9]);
 }
 
-/* ---- short commands
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- short commands --------------------------------------------------------------------------------- */
 
 static void cmd_good(struct ide_drive *d, const uint8_t *p)
 {
@@ -399,8 +392,7 @@ static void cmd_read_capacity(struct ide_drive *d, const uint8_t *p)
 	reply(d, 8, 8);
 }
 
-/* ---- the table of contents: one data track
- * ------------------------------------------------------------------------------------------- */
+/* ---- the table of contents: one data track ---------------------------------------------------------- */
 
 static void put_address(uint8_t *p, uint32_t lba, bool msf)
 {
@@ -504,9 +496,7 @@ static void cmd_read_subchannel(struct ide_drive *d, const uint8_t *p)
 	reply(d, 4, be16(p + 7));
 }
 
-/* ---- what the drive can
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- what the drive can ----------------------------------------------------------------------------- */
 
 static uint32_t feature(uint8_t *p, uint16_t code, uint8_t flags, const uint8_t *data, uint8_t len)
 {
@@ -669,9 +659,7 @@ static void cmd_mode_sense10(struct ide_drive *d, const uint8_t *p)
 	mode_sense(d, p, 8, be16(p + 7));
 }
 
-/* ---- the table
- * -------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the table -------------------------------------------------------------------------------------- */
 
 #define MEDIUM 1u /* needs one */
 #define QUIET  2u /* does not report, and does not clear, a unit attention */
@@ -727,9 +715,7 @@ void atapi_packet(struct ide_drive *d)
 	check(d, SENSE_BAD_COMMAND);
 }
 
-/* ---- the ATA side
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the ATA side ----------------------------------------------------------------------------------- */
 
 static void packet_command(struct ide_drive *d)
 {

@@ -29,9 +29,7 @@
 /* Page register (port - 0x80) of each channel. */
 static const uint8_t page_of[8] = { 0x7, 0x3, 0x1, 0x2, 0xf, 0xb, 0x9, 0xa };
 
-/* ---- transfers
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- transfers -------------------------------------------------------------------------------------- */
 
 static bool channel_ready(const struct dma8237_state *s, unsigned ch)
 {
@@ -113,9 +111,7 @@ struct isa_dma dma8237_channel(struct dma8237 *d, unsigned channel)
 	return (struct isa_dma){ d, channel & 7, to_memory, from_memory };
 }
 
-/* ---- registers
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- registers -------------------------------------------------------------------------------------- */
 
 /* The byte of a 16-bit register the flip-flop points at. */
 static void put_half(uint16_t *base, uint16_t *now, bool high, uint8_t v)
@@ -249,9 +245,7 @@ static const struct io_ops low_ops = { low_read, low_write };
 static const struct io_ops high_ops = { high_read, high_write };
 static const struct io_ops page_ops = { page_read, page_write };
 
-/* ---- the class
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the class -------------------------------------------------------------------------------------- */
 
 static void dma8237_reset(struct device *dev)
 {

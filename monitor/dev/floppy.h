@@ -19,27 +19,25 @@
 struct floppy_drive_state {
 	uint8_t track;   /* where the head is */
 	uint8_t changed; /* disk change line */
-	uint8_t pad[2];
 };
 
 struct floppy_state {
-	uint8_t dor, tdr, dsr, ccr, msr_dsr_pad;
-	uint8_t st0, st1, st2;
+	uint8_t dor, tdr, ccr;
 	uint8_t phase;                   /* enum in floppy.c */
 	uint8_t command[9], command_len; /* bytes so far */
 	uint8_t result[10], result_len, result_pos;
-	uint8_t precomp, config, lock, perpendicular, specify[2];
+	uint8_t config, precomp, lock, perpendicular, specify[2], last_eot;
 	uint8_t irq;         /* interrupt asserted */
-	uint8_t reset_sense; /* drives still to be polled by SENSE INTERRUPT after reset */
+	uint8_t reset_sense; /* drives still to be told by SENSE INTERRUPT after reset */
 	uint8_t seek_done;   /* a seek or recalibrate ended: SENSE INTERRUPT has news */
 	uint8_t seek_st0;
 	/* the transfer under way */
-	uint8_t xfer_drive, xfer_c, xfer_h, xfer_r, xfer_n, xfer_eot, xfer_mt, xfer_dma;
-	uint8_t xfer_tc, xfer_kind, format_left, format_fill;
-	uint8_t io; /* the image is being asked: enum in floppy.c */
-	uint8_t pad[2];
-	uint16_t pos; /* in data */
-	uint16_t data_len;
+	uint8_t kind, drive_head; /* enum in floppy.c; second command byte */
+	uint8_t c, h, r, n, eot, multi_track, use_dma, tc;
+	uint8_t left;      /* sectors of VERIFY and FORMAT */
+	uint8_t fill;      /* FORMAT's byte */
+	uint8_t io;        /* the image has to be asked: enum in floppy.c */
+	uint16_t pos, len; /* of the bytes in data the processor moves */
 	uint8_t data[512];
 	struct floppy_drive_state drive[FLOPPY_DRIVES];
 };
@@ -47,6 +45,7 @@ struct floppy_state {
 struct floppy_drive {
 	struct image *image;                  /* NULL: no disk */
 	bool present;                         /* there is a drive */
+	uint8_t cmos_type;                    /* of the drive */
 	uint8_t tracks, heads, sectors, rate; /* of the medium; rate as in CCR */
 };
 
@@ -56,7 +55,6 @@ struct floppy {
 	struct irq_line irq; /* 6 */
 	struct isa_dma dma;  /* channel 2 */
 	struct floppy_drive drive[FLOPPY_DRIVES];
-	struct timer delay;
 	struct image_request request;
 	struct iovec iov;
 	uint8_t bounce[512];

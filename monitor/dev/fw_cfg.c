@@ -45,9 +45,7 @@ struct directory_entry {
 	char name[FW_CFG_NAME_MAX];
 };
 
-/* ---- items
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- items ------------------------------------------------------------------------------------------ */
 
 static struct fw_cfg_item *find_key(struct fw_cfg *f, uint16_t key)
 {
@@ -185,8 +183,7 @@ bool fw_cfg_set_writable(struct fw_cfg *f, const char *name)
 	return item != NULL;
 }
 
-/* ---- what the guest does
- * ------------------------------------------------------------------------------------------------ */
+/* ---- what the guest does ---------------------------------------------------------------------------- */
 
 static struct fw_cfg_item *selected(struct fw_cfg *f)
 {
@@ -268,9 +265,7 @@ static void run_dma(struct fw_cfg *f, uint64_t descriptor)
 	phys_write_le(f->dev.mem, descriptor, 4, ok ? 0 : htobe32(DMA_ERROR));
 }
 
-/* ---- ports
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- ports ------------------------------------------------------------------------------------------ */
 
 static uint64_t selector_read(void *opaque, uint64_t off, unsigned size)
 {
@@ -319,9 +314,7 @@ static void dma_port_write(void *opaque, uint64_t off, unsigned size, uint64_t v
 static const struct io_ops selector_ops = { selector_read, selector_write };
 static const struct io_ops dma_ops = { dma_port_read, dma_port_write };
 
-/* ---- the class
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- the class -------------------------------------------------------------------------------------- */
 
 static const struct state_field fw_cfg_fields[] = {
 	STATE_FIELD(struct fw_cfg_state, dma_address, 1),

@@ -69,9 +69,7 @@ static struct i8042 *to_i8042(struct device *dev)
 	return (struct i8042 *)dev;
 }
 
-/* ---- queues
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- queues ----------------------------------------------------------------------------------------- */
 
 bool ps2_put(struct i8042_queue *q, uint8_t byte)
 {
@@ -96,9 +94,7 @@ static void answer(struct i8042 *k, uint8_t byte)
 	ps2_put(&k->s.own, byte);
 }
 
-/* ---- the output buffer
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- the output buffer ------------------------------------------------------------------------------ */
 
 /* Translation turns F0 xx into one byte with bit 7 set. */
 static bool next_key_byte(struct i8042_state *s)
@@ -165,8 +161,7 @@ static void i8042_settle(struct device *dev)
 	}
 }
 
-/* ---- commands of the controller
- * --------------------------------------------------------------------------------------------------- */
+/* ---- commands of the controller --------------------------------------------------------------------- */
 
 static void write_mode(struct i8042 *k, uint8_t mode)
 {
@@ -278,9 +273,7 @@ static void command_data(struct i8042 *k, uint8_t command, uint8_t v)
 	}
 }
 
-/* ---- ports
- * -----------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- ports ------------------------------------------------------------------------------------------ */
 
 static uint64_t data_port_read(void *opaque, uint64_t off, unsigned size)
 {
@@ -338,9 +331,7 @@ static void command_write(void *opaque, uint64_t off, unsigned size, uint64_t v)
 static const struct io_ops data_ops = { data_port_read, data_port_write };
 static const struct io_ops status_ops = { status_read, command_write };
 
-/* ---- from the console
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- from the console ------------------------------------------------------------------------------- */
 
 void i8042_key(struct i8042 *k, uint16_t key, bool down)
 {
@@ -360,9 +351,7 @@ void i8042_note_a20(struct i8042 *k, bool on)
 	k->a20_driven = on;
 }
 
-/* ---- the class
- * -----------------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the class -------------------------------------------------------------------------------------- */
 
 static void i8042_reset(struct device *dev)
 {

@@ -44,9 +44,7 @@ static struct ide *to_ide(struct device *dev)
 	return (struct ide *)dev;
 }
 
-/* ---- PRDs
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- PRDs ------------------------------------------------------------------------------------------- */
 
 struct prd_cursor prd_cursor(const struct ide_channel_state *ch)
 {
@@ -106,8 +104,7 @@ void bus_master_done(struct ide_channel_state *ch)
 		ch->bm_status &= (uint8_t)~BM_ACTIVE;
 }
 
-/* ---- bus master registers
- * ---------------------------------------------------------------------------------------------- */
+/* ---- bus master registers --------------------------------------------------------------------------- */
 
 static void bus_master_command(struct ide_channel_state *ch, uint8_t v)
 {
@@ -177,9 +174,7 @@ static void bm_write(void *opaque, uint64_t off, unsigned size, uint64_t v)
 
 static const struct io_ops bm_ops = { bm_read, bm_write };
 
-/* ---- life cycle
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- life cycle ------------------------------------------------------------------------------------- */
 
 static void ide_reset(struct device *dev)
 {

@@ -25,8 +25,7 @@ static struct ide_drive *selected(struct ide_drive *first)
 	return first + drive_channel(first)->selected;
 }
 
-/* ---- ends and beginnings
- * ------------------------------------------------------------------------------------------------ */
+/* ---- ends and beginnings ---------------------------------------------------------------------------- */
 
 void drive_interrupt(struct ide_drive *d)
 {
@@ -107,8 +106,7 @@ void drive_reset(struct ide_drive *d)
 	drive_signature(d);
 }
 
-/* ---- requests to the image
- * ---------------------------------------------------------------------------------------------- */
+/* ---- requests to the image -------------------------------------------------------------------------- */
 
 static void request_done(struct image_request *r);
 
@@ -314,9 +312,7 @@ void ide_update(struct ide *ide)
 		irq_set(&ide->irq[i], ide->s.ch[i].irq && !(ide->s.ch[i].control & CTL_NIEN));
 }
 
-/* ---- the data port
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the data port ---------------------------------------------------------------------------------- */
 
 static void window_done(struct ide_drive *d)
 {
@@ -362,9 +358,7 @@ static void data_write(struct ide_drive *d, unsigned size, uint64_t v)
 	}
 }
 
-/* ---- the registers
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- the registers ---------------------------------------------------------------------------------- */
 
 static bool decoded(struct ide_drive *first)
 {

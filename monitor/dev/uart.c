@@ -74,8 +74,7 @@ static unsigned rx_trigger(const struct uart *u)
 	return fifo_on(u) ? level[u->s.fcr >> 6] : 1;
 }
 
-/* ---- what follows from the state
- * ---------------------------------------------------------------------------------- */
+/* ---- what follows from the state -------------------------------------------------------------------- */
 
 static bool any_char_error(const struct uart_state *s)
 {
@@ -154,8 +153,7 @@ static void timeout_expired(void *opaque)
 	uart_settle(&u->dev);
 }
 
-/* ---- receiving
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- receiving -------------------------------------------------------------------------------------- */
 
 static void rx_push(struct uart *u, uint8_t byte, uint8_t errors)
 {
@@ -231,9 +229,7 @@ static void tell_ready(struct uart *u)
 		u->backend.receive_ready(u->backend.opaque);
 }
 
-/* ---- sending
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- sending ---------------------------------------------------------------------------------------- */
 
 static void tx_drain(struct uart *u)
 {
@@ -282,8 +278,7 @@ static void tx_push(struct uart *u, uint8_t byte)
 	tx_drain(u);
 }
 
-/* ---- modem lines
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- modem lines ------------------------------------------------------------------------------------ */
 
 /* The upper half of MSR from the far end, or from our own outputs in loopback; changes leave delta bits. */
 static void update_msr(struct uart *u)
@@ -303,9 +298,7 @@ static void update_msr(struct uart *u)
 	s->msr = (uint8_t)(now | (s->msr & MSR_DELTA) | delta);
 }
 
-/* ---- registers
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- registers -------------------------------------------------------------------------------------- */
 
 static uint8_t read_iir(struct uart *u)
 {
@@ -444,9 +437,7 @@ static void uart_write(void *opaque, uint64_t off, unsigned size, uint64_t v)
 
 static const struct io_ops uart_ops = { uart_read, uart_write };
 
-/* ---- the class
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- the class -------------------------------------------------------------------------------------- */
 
 static void uart_reset(struct device *dev)
 {

@@ -29,7 +29,6 @@ struct vga_state {
 	uint8_t dac_cache[3];
 	uint8_t palette[768]; /* 6 bits, or 8 with VBE's 8-bit DAC */
 	uint8_t latch[4];
-	uint8_t pad;
 	uint16_t vbe_index;
 	uint16_t vbe[12];
 };
@@ -50,8 +49,7 @@ bool vga_init(struct vga *v, struct pci_bus *bus, uint8_t devfn, struct physmap 
 	struct timer_queue *timers, GError **error);
 void vga_destroy(struct vga *v);
 
-/* The video memory's part of suspend: one blob beside the device's record. Load before the device's settle
- * matters not. */
+/* The video memory's part of suspend: a blob beside the device's record, before or after it. */
 void vga_save_memory(struct vga *v, struct state_writer *w);
 bool vga_load_memory(struct vga *v, struct state_reader *r, GError **error);
 
