@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * monitor/cpu/vcpu.h - one virtual processor: architectural state, and what joins it to the rest of the machine.
+ * monitor/cpu/vcpu.h - one virtual processor: architectural state, and what joins it to the rest of the
+ * machine.
  *
- * Owns:    `struct vcpu_state` is everything that travels (suspend, snapshot, migration) and nothing else; the rest of
- *          `struct vcpu` is derived from it or is wiring.
- * Threads: all of it belongs to the vCPU's thread while it runs, but `pending` and `attention`, which anyone may set.
- * Theory:  Intel SDM volume 3A; AMD APM volume 2.
+ * Owns:    `struct vcpu_state` is everything that travels (suspend, snapshot, migration) and nothing else;
+ * the rest of `struct vcpu` is derived from it or is wiring. Threads: all of it belongs to the vCPU's thread
+ * while it runs, but `pending` and `attention`, which anyone may set. Theory:  Intel SDM volume 3A; AMD APM
+ * volume 2.
  */
 #ifndef SERAI_MONITOR_CPU_VCPU_H
 #define SERAI_MONITOR_CPU_VCPU_H
@@ -14,13 +15,14 @@
 #include "monitor/mem/physmap.h"
 #include "state/state.h"
 
+#include <setjmp.h>
 #include <stdatomic.h>
 
 enum { R_AX, R_CX, R_DX, R_BX, R_SP, R_BP, R_SI, R_DI, R_8, R_9, R_10, R_11, R_12, R_13, R_14, R_15 };
 enum { S_ES, S_CS, S_SS, S_DS, S_FS, S_GS, S_LDTR, S_TR, S_COUNT };
 
-/* Hidden part of a segment register.  attr is the descriptor's bits 40..55: type, S, DPL, P, limit 19..16 (unused
- * here), AVL, L, D/B, G, as VMX lays out access rights. */
+/* Hidden part of a segment register.  attr is the descriptor's bits 40..55: type, S, DPL, P, limit 19..16
+ * (unused here), AVL, L, D/B, G, as VMX lays out access rights. */
 struct segment {
 	uint64_t base;
 	uint32_t limit; /* bytes, granularity applied, inclusive */
@@ -28,13 +30,13 @@ struct segment {
 	uint16_t attr;
 };
 
-#define SEG_TYPE  0x000f
-#define SEG_S     0x0010
-#define SEG_DPL   0x0060
-#define SEG_P     0x0080
-#define SEG_L     0x2000
-#define SEG_DB    0x4000
-#define SEG_G     0x8000
+#define SEG_TYPE      0x000f
+#define SEG_S         0x0010
+#define SEG_DPL       0x0060
+#define SEG_P         0x0080
+#define SEG_L         0x2000
+#define SEG_DB        0x4000
+#define SEG_G         0x8000
 #define SEG_DPL_SHIFT 5
 
 /* XSAVE image in the standard format: legacy region, header, AVX at 576 (SDM volume 1, 13.4); PKRU apart. */
@@ -45,7 +47,8 @@ struct xsave_area {
 struct vcpu_state {
 	uint64_t gpr[16];
 	uint64_t rip;
-	uint64_t rflags; /* arithmetic flags included only after vcpu_sync_flags(); see `cc` */
+	uint64_t zero;   /* always 0: gpr[17] stands for an absent base or index register, gpr[16] for RIP */
+	uint64_t rflags; /* the arithmetic flags in it are stale while the vCPU lives: vcpu_get_rflags() */
 	struct segment seg[S_COUNT];
 	uint64_t gdt_base, idt_base;
 	uint32_t gdt_limit, idt_limit;
@@ -61,26 +64,30 @@ struct vcpu_state {
 	uint32_t pkru;
 	uint8_t halted;        /* HLT, until an interrupt */
 	uint8_t wait_for_sipi; /* an application processor before its SIPI */
-	uint8_t irq_shadow;    /* STI or MOV SS just ran: interrupts (and for MOV SS traps) wait one instruction */
+	uint8_t irq_shadow; /* STI or MOV SS just ran: interrupts (and for MOV SS traps) wait one instruction
+			     */
 	uint8_t nmi_blocked;
 	uint8_t reserved[4];
 	struct xsave_area xsave;
 };
 
 /* `pending`: what outsiders want of the vCPU.  Set with vcpu_raise, cleared by the vCPU's thread. */
-#define VCPU_INTR     0x01u /* an interrupt controller wants to deliver; cleared by its owner with vcpu_lower */
-#define VCPU_NMI      0x02u
-#define VCPU_EXIT     0x04u /* leave engine_run with VCPU_RAN_KICKED */
-#define VCPU_FLUSH    0x08u /* drop all TLBs and decoded code: the physical map changed */
-#define VCPU_CODE     0x10u /* someone else wrote a page that code was made from */
-#define VCPU_INIT     0x20u
-#define VCPU_SIPI     0x40u
-#define VCPU_TRACE    0x80u /* engine's own: single-step, breakpoint or shadow work at the next boundary */
+#define VCPU_INTR  0x01u /* an interrupt controller wants to deliver; cleared by its owner with vcpu_lower */
+#define VCPU_NMI   0x02u
+#define VCPU_EXIT  0x04u /* leave engine_run with VCPU_RAN_KICKED */
+#define VCPU_FLUSH 0x08u /* drop all TLBs and decoded code: the physical map changed */
+#define VCPU_CODE  0x10u /* someone else wrote a page that code was made from */
+#define VCPU_INIT  0x20u
+#define VCPU_SIPI  0x40u
+#define VCPU_TRACE 0x80u /* engine's own: single-step, breakpoint or shadow work at the next boundary */
+
+enum cpu_code_size { CODE_16, CODE_32, CODE_64 };
 
 /* What joins a vCPU to its machine; every function is called on the vCPU's thread without the device lock. */
 struct vcpu_platform {
 	void *opaque;
-	/* The vector of the interrupt to deliver now (acknowledged: LAPIC first, then PIC), or -1: it went away. */
+	/* The vector of the interrupt to deliver now (acknowledged: LAPIC first, then PIC), or -1: it went
+	 * away. */
 	int (*ack_interrupt)(void *opaque, unsigned cpu);
 	/* Local APIC registers: by MMIO offset (0..0xff0, 32 bits), task priority as in CR8 (0..15). */
 	uint32_t (*apic_read)(void *opaque, unsigned cpu, uint32_t off);
@@ -90,8 +97,9 @@ struct vcpu_platform {
 	bool (*apic_msr_write)(void *opaque, unsigned cpu, uint32_t msr, uint64_t value);
 	unsigned (*tpr_read)(void *opaque, unsigned cpu);
 	void (*tpr_write)(void *opaque, unsigned cpu, unsigned priority);
-	/* VMware backdoor, IN EAX,DX on port 0x5658 with the magic in EAX: may read and change eax ebx ecx edx esi edi
-	 * (indices R_*, 32 bits each); false: not a command it knows, an ordinary port read follows. */
+	/* VMware backdoor, IN EAX,DX on port 0x5658 with the magic in EAX: may read and change eax ebx ecx
+	 * edx esi edi (indices R_*, 32 bits each); false: not a command it knows, an ordinary port read
+	 * follows. */
 	bool (*backdoor)(void *opaque, unsigned cpu, uint64_t gpr[16]);
 };
 
@@ -107,21 +115,56 @@ struct cpuid_table {
 };
 
 struct tlb;
+struct tlb_entry;
 struct engine;
+
+/* An exception or interrupt on its way into the guest. */
+struct cpu_event {
+	int16_t vector; /* -1: none */
+	bool has_error;
+	bool software;   /* INT n, INT3, INTO: DPL is checked, RIP is that of the next instruction */
+	bool external;   /* interrupt or NMI; not an exception */
+	bool trap;       /* an exception that comes after its instruction (single step, watchpoint) */
+	uint8_t advance; /* software: the return address is RIP plus this */
+	uint32_t error;
+};
 
 struct vcpu {
 	struct vcpu_state s;
 
-	/* Arithmetic flags in the form LAHF and SETO leave them: bits 15..8 = SF ZF 0 AF 0 PF 1 CF, bit 0 = OF. */
+	/* Arithmetic flags in the form LAHF and SETO leave them: bits 15..8 = SF ZF 0 AF 0 PF 1 CF, bit 0 =
+	 * OF. */
 	uint16_t cc;
 
 	_Atomic uint32_t pending;   /* VCPU_*: requests */
 	_Atomic uint32_t attention; /* nonzero: stop at the next instruction boundary and look at pending */
 
-	unsigned index;             /* also the initial APIC ID */
-	unsigned count;             /* vCPUs in the machine */
+	unsigned index; /* also the initial APIC ID */
+	unsigned count; /* vCPUs in the machine */
+
+	/* Derived from `s` by vcpu_settle, segment loads and control register writes. */
 	uint8_t cpl;
-	uint8_t mode;               /* enum cpu_mode, derived from CR0, EFER, CS, RFLAGS.VM */
+	uint8_t code_size;                   /* enum cpu_code_size */
+	uint8_t view;                        /* enum tlb_view in use for data */
+	bool protected_mode, v86, long_mode; /* CR0.PE; RFLAGS.VM under PE; EFER.LMA */
+	uint64_t la_mask;                    /* linear addresses wrap here: 64 or 32 bits */
+	uint64_t seg_base[6]; /* base as address arithmetic uses it: 0 for ES CS SS DS in 64-bit mode */
+	uint8_t seg_plain;    /* bit per segment: adding the base is all there is to it (flat, right type) */
+	uint8_t fpu_closed;   /* FPU_* classes (insn.h) that raise #UD or #NM now */
+	uint16_t asid;        /* tag of this address space in the TLB, 1..4095 */
+	struct tlb_entry *tlb_data[2]; /* [TLB_READ], [TLB_WRITE] of the view in use */
+
+	struct phys_region
+		region_cache; /* of the last phys_host(); valid while mem->seq is region_cache_seq */
+	uint32_t region_cache_seq;
+
+	struct cpu_event event;      /* being raised (valid after the jump to `recover`) */
+	int16_t delivering;          /* vector whose delivery runs, -1: none */
+	jmp_buf recover;             /* where a raised exception goes: the engine's loop */
+	uint64_t debug_hits;         /* DR6 bits of watchpoints met by the instruction that runs */
+	uint32_t host_mxcsr;         /* what C code runs with; generated code goes back to it */
+	_Atomic uint8_t sipi_vector; /* of the last VCPU_SIPI */
+	uint64_t bt_index;           /* BT r/m,reg with memory: the bit offset within the operand */
 
 	struct physmap *mem;
 	struct vclock *clock;
@@ -147,17 +190,25 @@ static inline void vcpu_raise(struct vcpu *v, uint32_t bits)
 	atomic_store(&v->attention, 1);
 }
 
+/*
+ * Does a halted vCPU have a reason to run?  Not for an interrupt it has masked.  Its own thread, or while it
+ * is parked.
+ */
+bool vcpu_has_work(const struct vcpu *v);
+
 /* Withdraw a level request (VCPU_INTR); any thread. */
 static inline void vcpu_lower(struct vcpu *v, uint32_t bits)
 {
 	atomic_fetch_and(&v->pending, ~bits);
 }
 
-/* Everything wired to it must be set first (mem, clock, cpuid, platform, index); allocates the TLB; state is reset. */
+/* Everything wired to it must be set first (mem, clock, cpuid, platform, index); allocates the TLB; state is
+ * reset. */
 bool vcpu_create(struct vcpu *v, GError **error);
 void vcpu_destroy(struct vcpu *v);
 
-/* Power-on or INIT state (SDM volume 3A, table 9-1); INIT keeps what it must: x87/SSE state, MSRs, CR0.CD/NW, TSC. */
+/* Power-on or INIT state (SDM volume 3A, table 9-1); INIT keeps what it must: x87/SSE state, MSRs, CR0.CD/NW,
+ * TSC. */
 void vcpu_reset(struct vcpu *v, bool init_only);
 
 /* Recompute everything derived (mode, CPL, TLB view, pending traps) after `s` was changed from outside. */
@@ -185,16 +236,19 @@ size_t vcpu_debug_read(struct vcpu *v, uint64_t va, void *buf, size_t len);
 /* Registers in a form for people, about 20 lines, into buf; returns its length. */
 size_t vcpu_dump(struct vcpu *v, char *buf, size_t size);
 
-/* ---- CPUID ------------------------------------------------------------------------------------------------------ */
+/* ---- CPUID
+ * ------------------------------------------------------------------------------------------------------ */
 
 struct cpu_options {
 	unsigned vcpus, cores_per_socket;
 	uint64_t tsc_khz;
-	bool mitigations; /* do not claim immunity in IA32_ARCH_CAPABILITIES (.vmx: cpu.mitigations) */
+	uint32_t apic_bus_khz; /* what the local APIC's timer counts before its divider */
+	bool mitigations;      /* do not claim immunity in IA32_ARCH_CAPABILITIES (.vmx: cpu.mitigations) */
 	bool hide_hypervisor;
 };
 
-/* The table for one machine and its IA32_ARCH_CAPABILITIES; per-vCPU fields (APIC ID, OSXSAVE) are filled at use. */
+/* The table for one machine and its IA32_ARCH_CAPABILITIES; per-vCPU fields (APIC ID, OSXSAVE) are filled at
+ * use. */
 void cpuid_build(struct cpuid_table *table, uint64_t *arch_capabilities, unsigned *phys_bits,
 	const struct cpu_options *options);
 

@@ -2,8 +2,8 @@
 /*
  * monitor/engine/engine.h - a way to run a vCPU.
  *
- * An engine never knows about devices: it sees guest-physical memory and ports (struct physmap), an interrupt-pending
- * word (vcpu->pending), the platform hooks and a clock.
+ * An engine never knows about devices: it sees guest-physical memory and ports (struct physmap), an
+ * interrupt-pending word (vcpu->pending), the platform hooks and a clock.
  *
  * Threads: create, run and destroy on the vCPU's thread; kick and invalidate from any.
  */
@@ -13,8 +13,8 @@
 #include "monitor/cpu/vcpu.h"
 
 enum vcpu_exit {
-	VCPU_RAN_KICKED,       /* VCPU_EXIT was pending (now cleared) */
-	VCPU_RAN_HALTED,       /* HLT or wait-for-SIPI with nothing to deliver: sleep until pending is non-zero */
+	VCPU_RAN_KICKED, /* VCPU_EXIT was pending (now cleared) */
+	VCPU_RAN_HALTED, /* HLT or wait-for-SIPI with nothing to deliver: sleep until pending is non-zero */
 	VCPU_RAN_TRIPLE_FAULT, /* shutdown; state is that of the instruction that did it */
 	VCPU_RAN_BUDGET,       /* vcpu_run's instruction budget is used up */
 	VCPU_RAN_BROKEN,       /* the engine met its own fault (logged): the VM cannot go on */
@@ -23,7 +23,8 @@ enum vcpu_exit {
 struct engine {
 	const char *name;
 	bool (*create)(struct vcpu *v, GError **error);
-	/* Run until one of the above; budget in instructions, UINT64_MAX for none (exact in interp, a bound elsewhere). */
+	/* Run until one of the above; budget in instructions, UINT64_MAX for none (exact in interp, a bound
+	 * elsewhere). */
 	enum vcpu_exit (*run)(struct vcpu *v, uint64_t budget);
 	/* The bytes at this RAM offset changed behind the engine's back (DMA, another vCPU). */
 	void (*invalidate)(struct vcpu *v, uint64_t ram_offset, uint64_t len);

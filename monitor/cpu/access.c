@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "monitor/cpu/access.h"
+
+#include "monitor/cpu/debug.h"
+#include "monitor/engine/engine.h"
+
+_Noreturn void cpu_raise(struct vcpu *v, int vector)
+{
+	v->event = (struct cpu_event){ .vector = (int16_t)vector };
+	_longjmp(v->recover, 1);
+}
+
+_Noreturn void cpu_raise_error(struct vcpu *v, int vector, uint32_t error)
+{
+	v->event = (struct cpu_event){ .vector = (int16_t)vector, .has_error = true, .error = error };
+	_longjmp(v->recover, 1);
+}
+
+_Noreturn void cpu_page_fault(struct vcpu *v, uint64_t la, uint32_t error)
+{
+	v->s.cr2 = la;
+	cpu_raise_error(v, EXC_PF, error);
+}
+
+/* Where len bytes within one page lead. */
+struct target {
+	uint8_t *host; /* NULL: a device or nothing at gpa */
+	uint64_t gpa;
+};
+
+static void fill(
+	struct vcpu *v, uint64_t la, unsigned view, enum tlb_kind kind, uint8_t *host, uint64_t page_size)
+{
+	struct tlb_entry *e = tlb_slot(v->tlb->data[view][kind], la);
+
+	if (page_size > PAGE_SIZE) {
+		v->tlb->large_low = MIN_OF(v->tlb->large_low, la & ~(page_size - 1));
+		v->tlb->large_high = MAX_OF(v->tlb->large_high, la | (page_size - 1));
+	}
+	e->tag = tlb_tag(v, la);
+	e->addend = (uintptr_t)host - la;
+}
+
+/* The local APIC's page lies over whatever the physical map has there. */
+static bool is_apic(const struct vcpu *v, uint64_t gpa)
+{
+	return (v->s.apic_base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE &&
+	       (gpa & PAGE_MASK) == (v->s.apic_base & 0x000ffffffffff000ull);
+}
+
+static unsigned view_of(const struct vcpu *v, unsigned access)
+{
+	if (access & ACC_USER)
+		return TLB_USER;
+	if (!(v->s.cr4 & CR4_SMAP))
+		return TLB_SUPER_OPEN;
+	return (access & ACC_IMPLICIT) || !(v->s.rflags & FLAG_AC) ? TLB_SUPER_CLOSED : TLB_SUPER_OPEN;
+}
+
+static struct target translate(struct vcpu *v, uint64_t la, unsigned access)
+{
+	enum tlb_kind kind = access & ACC_WRITE ? TLB_WRITE : TLB_READ;
+	unsigned view = view_of(v, access);
+	struct tlb_entry *e = tlb_slot(v->tlb->data[view][kind], la);
+	struct target t;
+	struct page_walk w;
+
+	if (e->tag == tlb_tag(v, la))
+		return (struct target){ .host = (uint8_t *)(uintptr_t)(la + e->addend) };
+	v->stats.tlb_misses++;
+	if (!paging_walk(v, la, access, &w))
+		cpu_page_fault(v, la, w.error);
+	t.gpa = w.gpa;
+	t.host = is_apic(v, w.gpa) ? NULL : phys_host(v, w.gpa, access & ACC_WRITE);
+	if (t.host && kind == TLB_WRITE && ram_contains(v->mem->ram, t.host) &&
+		(v->mem->ram->page_flags[ram_offset(v->mem->ram, t.host) >> PAGE_SHIFT] & RAM_PAGE_CODE))
+		return t;
+	if (t.host)
+		fill(v, la, view, kind, t.host, w.page_size);
+	return t;
+}
+
+void lin_written(struct vcpu *v, void *host, unsigned len)
+{
+	struct ram *ram = v->mem->ram;
+
+	if (ram_contains(ram, host) && (ram->page_flags[ram_offset(ram, host) >> PAGE_SHIFT] & RAM_PAGE_CODE))
+		v->engine->invalidate(v, ram_offset(ram, host), len);
+}
+
+/* ---- devices
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t apic_access(struct vcpu *v, uint64_t gpa, unsigned size, uint64_t value, bool write)
+{
+	uint32_t off = gpa & 0xffc;
+	unsigned shift = 8 * (gpa & 3);
+
+	if (write) {
+		if (size >= 4 && !shift)
+			v->platform->apic_write(v->platform->opaque, v->index, off, (uint32_t)value);
+		return 0;
+	}
+	return (v->platform->apic_read(v->platform->opaque, v->index, off) >> shift) & bits_mask_bytes(size);
+}
+
+static uint64_t device_access(struct vcpu *v, uint64_t gpa, unsigned size, uint64_t value, bool write)
+{
+	struct phys_region r;
+
+	v->stats.mmio++;
+	if (is_apic(v, gpa))
+		return apic_access(v, gpa, size, value, write);
+	if (!physmap_find(v->mem, gpa, &r))
+		return ~0ull & bits_mask_bytes(size);
+	if (!write)
+		return phys_io_read(v->mem, &r, gpa, size);
+	phys_io_write(v->mem, &r, gpa, size, value);
+	return 0;
+}
+
+/* The largest power of two that is aligned at gpa and not over len. */
+static unsigned device_piece(uint64_t gpa, unsigned len)
+{
+	unsigned n = 8;
+
+	while (n > len || (gpa & (n - 1)))
+		n /= 2;
+	return n;
+}
+
+static void device_copy(struct vcpu *v, uint64_t gpa, uint8_t *buf, unsigned len, bool write)
+{
+	while (len) {
+		/* An access of its natural size goes whole, even misaligned, as on the bus. */
+		unsigned n = len <= 8 && !(len & (len - 1)) ? len : device_piece(gpa, len);
+		uint64_t r = device_access(v, gpa, n, write ? le_load(buf, n) : 0, write);
+
+		if (!write)
+			le_store(buf, n, r);
+		gpa += n;
+		buf += n;
+		len -= n;
+	}
+}
+
+/* ---- any access
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void canonical_or_raise(struct vcpu *v, uint64_t la, unsigned seg)
+{
+	if (unlikely(v->la_mask == UINT64_MAX && !is_canonical(la)))
+		cpu_raise_error(v, seg == S_SS ? EXC_SS : EXC_GP, 0);
+}
+
+static unsigned piece_in_page(uint64_t la, unsigned len)
+{
+	unsigned room = (unsigned)(PAGE_SIZE - (la & (PAGE_SIZE - 1)));
+
+	return MIN_OF(len, room);
+}
+
+static void copy(struct vcpu *v, uint64_t la, uint8_t *buf, unsigned len, unsigned access, unsigned seg)
+{
+	bool write = access & ACC_WRITE;
+	unsigned first = piece_in_page(la, len);
+	struct target t[2];
+
+	canonical_or_raise(v, la, seg);
+	t[0] = translate(v, la, access);
+	if (first < len) {
+		canonical_or_raise(v, la + first, seg);
+		t[1] = translate(v, (la + first) & v->la_mask, access);
+	}
+	for (unsigned i = 0; len; i++) {
+		unsigned n = i ? len : first;
+
+		if (!t[i].host) {
+			device_copy(v, t[i].gpa, buf, n, write);
+		} else if (write) {
+			memcpy(t[i].host, buf, n);
+			lin_written(v, t[i].host, n);
+		} else {
+			memcpy(buf, t[i].host, n);
+		}
+		buf += n;
+		len -= n;
+	}
+}
+
+static unsigned access_now(const struct vcpu *v, bool write)
+{
+	return (v->cpl == 3 ? ACC_USER : 0) | (write ? ACC_WRITE : 0);
+}
+
+/* In the checked view every access comes by here: alignment and watchpoints. */
+static void checked_view(struct vcpu *v, uint64_t la, unsigned len, bool write)
+{
+	bool align = v->cpl == 3 && (v->s.cr0 & CR0_AM) && (v->s.rflags & FLAG_AC);
+	unsigned natural = len == 10 ? 8 : len;
+
+	if (align && natural > 1 && !(natural & (natural - 1)) && (la & (natural - 1)))
+		cpu_raise_error(v, EXC_AC, 0);
+	debug_check_data(v, la, len, write);
+}
+
+uint64_t lin_read_slow(struct vcpu *v, uint64_t la, unsigned size, unsigned seg)
+{
+	uint64_t value = 0;
+
+	lin_read_bytes(v, la, &value, size, seg);
+	return value;
+}
+
+void lin_write_slow(struct vcpu *v, uint64_t la, unsigned size, uint64_t value, unsigned seg)
+{
+	lin_write_bytes(v, la, &value, size, seg);
+}
+
+void lin_read_bytes(struct vcpu *v, uint64_t la, void *buf, unsigned len, unsigned seg)
+{
+	if (unlikely(v->view == TLB_CHECKED))
+		checked_view(v, la, len, false);
+	copy(v, la, buf, len, access_now(v, false), seg);
+}
+
+void lin_write_bytes(struct vcpu *v, uint64_t la, const void *buf, unsigned len, unsigned seg)
+{
+	if (unlikely(v->view == TLB_CHECKED))
+		checked_view(v, la, len, true);
+	copy(v, la, (uint8_t *)(uintptr_t)buf, len, access_now(v, true), seg);
+}
+
+void lin_probe_write(struct vcpu *v, uint64_t la, unsigned len, unsigned seg)
+{
+	unsigned first = piece_in_page(la, len);
+
+	canonical_or_raise(v, la, seg);
+	translate(v, la, access_now(v, true));
+	if (first < len) {
+		canonical_or_raise(v, la + first, seg);
+		translate(v, (la + first) & v->la_mask, access_now(v, true));
+	}
+}
+
+void *lin_direct(struct vcpu *v, uint64_t la, unsigned len, enum tlb_kind kind, unsigned seg)
+{
+	if (piece_in_page(la, len) < len)
+		return NULL;
+	if (unlikely(v->view == TLB_CHECKED))
+		checked_view(v, la, len, kind == TLB_WRITE);
+	canonical_or_raise(v, la, seg);
+	return translate(v, la, access_now(v, kind == TLB_WRITE)).host;
+}
+
+uint64_t sys_read(struct vcpu *v, uint64_t la, unsigned size)
+{
+	uint64_t value = 0;
+
+	copy(v, la & v->la_mask, (uint8_t *)&value, size, ACC_IMPLICIT, S_DS);
+	return value;
+}
+
+void sys_write(struct vcpu *v, uint64_t la, unsigned size, uint64_t value)
+{
+	copy(v, la & v->la_mask, (uint8_t *)&value, size, ACC_IMPLICIT | ACC_WRITE, S_DS);
+}
+
+void lin_write_as(struct vcpu *v, unsigned cpl, uint64_t la, unsigned size, uint64_t value)
+{
+	copy(v, la, (uint8_t *)&value, size, ACC_WRITE | (cpl == 3 ? ACC_USER : 0), S_SS);
+}
+
+uint64_t lin_read_as(struct vcpu *v, unsigned cpl, uint64_t la, unsigned size)
+{
+	uint64_t value = 0;
+
+	copy(v, la, (uint8_t *)&value, size, cpl == 3 ? ACC_USER : 0, S_SS);
+	return value;
+}
+
+/* ---- segments
+ * --------------------------------------------------------------------------------------------------------------
+ */
+
+uint64_t seg_linear_checked(struct vcpu *v, unsigned seg, uint64_t off, unsigned len, bool write)
+{
+	const struct segment *s = &v->s.seg[seg];
+	int vector = seg == S_SS ? EXC_SS : EXC_GP;
+	uint64_t last = off + len - 1;
+
+	if (v->code_size == CODE_64)
+		return off + v->seg_base[seg];
+	if (v->protected_mode && !v->v86) {
+		bool code = s->attr & 8;
+
+		if (!(s->attr & SEG_P) || (s->selector & ~3u) == 0)
+			cpu_raise_error(v, vector, 0);
+		/* Code: never writable, readable by bit 1; data: writable by bit 1. */
+		if (code ? write || !(s->attr & 2) : write && !(s->attr & 2))
+			cpu_raise_error(v, vector, 0);
+	}
+	if ((s->attr & 0x1c) == 0x14 && !v->v86 && v->protected_mode) { /* expand down */
+		uint64_t top = s->attr & SEG_DB ? 0xffffffffu : 0xffffu;
+
+		if (off <= s->limit || last > top)
+			cpu_raise_error(v, vector, 0);
+	} else if (last > s->limit) {
+		cpu_raise_error(v, vector, 0);
+	}
+	return (s->base + off) & 0xffffffffu;
+}

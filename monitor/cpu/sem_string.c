@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * monitor/cpu/sem_string.c - MOVS STOS LODS CMPS SCAS INS OUTS, with and without REP.
+ *
+ * Promise: interruptible between elements with registers up to date, as the architecture says; long runs go
+ * page by page at memcpy speed where source and destination are plain memory.
+ */
+#include "monitor/cpu/rows.h"
+
+/* What one execution works on. */
+struct string_op {
+	unsigned size; /* of an element */
+	int64_t step;
+	uint64_t mask; /* of the address size */
+	bool repeat;
+};
+
+/* The mnemonics come in runs ...B ...D ...Q ...W; the element size is the memory operand's. */
+static struct string_op string_start(const struct vcpu *v, const struct insn *i)
+{
+	struct string_op o = { .size = i->memsize, .mask = UINT64_MAX >> i->addr_shift };
+
+	o.step = v->s.rflags & FLAG_DF ? -(int64_t)o.size : (int64_t)o.size;
+	o.repeat = i->flags & (INSN_REP | INSN_REPNE);
+	return o;
+}
+
+static void advance(struct vcpu *v, const struct string_op *o, unsigned reg, uint64_t elements)
+{
+	uint64_t now = v->s.gpr[reg] + (uint64_t)(o->step * (int64_t)elements);
+
+	if (o->mask == 0xffff)
+		gpr_write(v, reg, false, 2, now);
+	else
+		v->s.gpr[reg] = now & o->mask;
+}
+
+static uint64_t count_left(const struct vcpu *v, const struct string_op *o)
+{
+	return o->repeat ? v->s.gpr[R_CX] & o->mask : 1;
+}
+
+static void count_down(struct vcpu *v, const struct string_op *o, uint64_t elements)
+{
+	uint64_t now;
+
+	if (!o->repeat)
+		return;
+	now = (v->s.gpr[R_CX] - elements) & o->mask;
+	if (o->mask == 0xffff)
+		gpr_write(v, R_CX, false, 2, now);
+	else
+		v->s.gpr[R_CX] = now;
+}
+
+/* Linear address of the element at a pointer register. */
+static uint64_t at(struct vcpu *v, const struct string_op *o, unsigned seg, unsigned reg, bool write)
+{
+	return seg_linear(v, seg, v->s.gpr[reg] & o->mask, o->size, write);
+}
+
+/* Elements upward from la that stay within its page, the count, and the address size. */
+static uint64_t run_length(
+	const struct vcpu *v, const struct string_op *o, uint64_t la, unsigned reg, uint64_t count)
+{
+	uint64_t room = (PAGE_SIZE - (la & (PAGE_SIZE - 1))) / o->size;
+	uint64_t wrap = (o->mask - (v->s.gpr[reg] & o->mask)) / o->size + 1;
+
+	if (!wrap)
+		wrap = UINT64_MAX;
+	return MIN_OF(MIN_OF(room, wrap), count);
+}
+
+static bool may_run(const struct vcpu *v, const struct string_op *o, uint64_t count)
+{
+	return o->repeat && o->step > 0 && count > 1 && v->view != TLB_CHECKED;
+}
+
+/* True when another iteration must wait: somebody wants the vCPU. */
+static bool interrupted(const struct vcpu *v)
+{
+	return atomic_load_explicit(&v->attention, memory_order_relaxed) != 0;
+}
+
+/* Bulk MOVS upward; elements done, 0: do it one by one. */
+static uint64_t movs_run(struct vcpu *v, const struct insn *i, const struct string_op *o, uint64_t count)
+{
+	uint64_t src = at(v, o, i->seg, R_SI, false), dst = at(v, o, S_ES, R_DI, true), n;
+	uint8_t *from, *to;
+	unsigned bytes;
+
+	if (!(v->seg_plain & (1u << i->seg)) || !(v->seg_plain & (1u << S_ES)))
+		return 0;
+	n = run_length(v, o, src, R_SI, run_length(v, o, dst, R_DI, count));
+	if (n < 2)
+		return 0;
+	bytes = (unsigned)(n * o->size);
+	from = lin_direct(v, src, bytes, TLB_READ, i->seg);
+	to = lin_direct(v, dst, bytes, TLB_WRITE, S_ES);
+	if (!from || !to)
+		return 0;
+	if (to > from && to < from + bytes) {
+		/* Overlap upward repeats the first stretch: copy it in steps that do not overlap. */
+		uint64_t gap = (uint64_t)(to - from) / o->size;
+
+		if (!gap)
+			return 0;
+		n = MIN_OF(n, gap);
+		bytes = (unsigned)(n * o->size);
+	}
+	memmove(to, from, bytes);
+	lin_written(v, to, bytes);
+	return n;
+}
+
+int insn_movs(struct vcpu *v, const struct insn *i)
+{
+	struct string_op o = string_start(v, i);
+	uint64_t left;
+
+	while ((left = count_left(v, &o)) != 0) {
+		uint64_t n = may_run(v, &o, left) ? movs_run(v, i, &o, left) : 0;
+
+		if (!n) {
+			uint64_t value = lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg);
+
+			lin_write(v, at(v, &o, S_ES, R_DI, true), o.size, value, S_ES);
+			n = 1;
+		}
+		advance(v, &o, R_SI, n);
+		advance(v, &o, R_DI, n);
+		count_down(v, &o, n);
+		if (!o.repeat)
+			break;
+		if (interrupted(v) && count_left(v, &o))
+			return INSN_JUMP;
+	}
+	return INSN_NEXT;
+}
+
+static void store_elements(uint8_t *to, uint64_t value, unsigned size, uint64_t n)
+{
+	if (size == 1 || value == 0) {
+		memset(to, (int)(value & 0xff), n * size);
+		return;
+	}
+	for (uint64_t k = 0; k < n; k++)
+		le_store(to + k * size, size, value);
+}
+
+static uint64_t stos_run(struct vcpu *v, const struct string_op *o, uint64_t count)
+{
+	uint64_t dst = at(v, o, S_ES, R_DI, true), n;
+	uint8_t *to;
+
+	if (!(v->seg_plain & (1u << S_ES)))
+		return 0;
+	n = run_length(v, o, dst, R_DI, count);
+	if (n < 2)
+		return 0;
+	to = lin_direct(v, dst, (unsigned)(n * o->size), TLB_WRITE, S_ES);
+	if (!to)
+		return 0;
+	store_elements(to, gpr_read(v, R_AX, false, o->size), o->size, n);
+	lin_written(v, to, (unsigned)(n * o->size));
+	return n;
+}
+
+int insn_stos(struct vcpu *v, const struct insn *i)
+{
+	struct string_op o = string_start(v, i);
+	uint64_t left;
+
+	while ((left = count_left(v, &o)) != 0) {
+		uint64_t n = may_run(v, &o, left) ? stos_run(v, &o, left) : 0;
+
+		if (!n) {
+			lin_write(v, at(v, &o, S_ES, R_DI, true), o.size, v->s.gpr[R_AX], S_ES);
+			n = 1;
+		}
+		advance(v, &o, R_DI, n);
+		count_down(v, &o, n);
+		if (!o.repeat)
+			break;
+		if (interrupted(v) && count_left(v, &o))
+			return INSN_JUMP;
+	}
+	return INSN_NEXT;
+}
+
+int insn_lods(struct vcpu *v, const struct insn *i)
+{
+	struct string_op o = string_start(v, i);
+
+	while (count_left(v, &o)) {
+		gpr_write(
+			v, R_AX, false, o.size, lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg));
+		advance(v, &o, R_SI, 1);
+		count_down(v, &o, 1);
+		if (!o.repeat)
+			break;
+		if (interrupted(v) && count_left(v, &o))
+			return INSN_JUMP;
+	}
+	return INSN_NEXT;
+}
+
+/* The host's own CMP, by operand size. */
+static uint16_t compare(uint64_t a, uint64_t b, unsigned size)
+{
+	uint16_t cc;
+
+#define HOST_CMP(suffix, mod)                                                                                \
+	__asm__("cmp" suffix " %" mod "2, %" mod "1\n\tlahf\n\tseto %%al" : "=a"(cc) : "r"(a), "r"(b) : "c"  \
+													"c")
+	switch (size) {
+	case 1:
+		HOST_CMP("b", "b");
+		break;
+	case 2:
+		HOST_CMP("w", "w");
+		break;
+	case 4:
+		HOST_CMP("l", "k");
+		break;
+	default:
+		HOST_CMP("q", "q");
+		break;
+	}
+#undef HOST_CMP
+	return cc & (CC_SF | CC_ZF | CC_AF | CC_PF | CC_CF | CC_OF);
+}
+
+/* After a compare under REPE or REPNE: go on? */
+static bool repeats(const struct vcpu *v, const struct insn *i)
+{
+	bool zf = v->cc & CC_ZF;
+
+	return i->flags & INSN_REPNE ? !zf : zf;
+}
+
+int insn_cmps(struct vcpu *v, const struct insn *i)
+{
+	struct string_op o = string_start(v, i);
+
+	while (count_left(v, &o)) {
+		uint64_t a = lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg);
+		uint64_t b = lin_read(v, at(v, &o, S_ES, R_DI, false), o.size, S_ES);
+
+		advance(v, &o, R_SI, 1);
+		advance(v, &o, R_DI, 1);
+		count_down(v, &o, 1);
+		v->cc = compare(a, b, o.size);
+		if (!o.repeat || !repeats(v, i))
+			break;
+		if (interrupted(v) && count_left(v, &o))
+			return INSN_JUMP;
+	}
+	return INSN_NEXT;
+}
+
+int insn_scas(struct vcpu *v, const struct insn *i)
+{
+	struct string_op o = string_start(v, i);
+
+	while (count_left(v, &o)) {
+		uint64_t b = lin_read(v, at(v, &o, S_ES, R_DI, false), o.size, S_ES);
+
+		advance(v, &o, R_DI, 1);
+		count_down(v, &o, 1);
+		v->cc = compare(gpr_read(v, R_AX, false, o.size), b, o.size);
+		if (!o.repeat || !repeats(v, i))
+			break;
+		if (interrupted(v) && count_left(v, &o))
+			return INSN_JUMP;
+	}
+	return INSN_NEXT;
+}
+
+int insn_ins(struct vcpu *v, const struct insn *i)
+{
+	struct string_op o = string_start(v, i);
+	uint16_t port = (uint16_t)v->s.gpr[R_DX];
+
+	io_check(v, port, o.size);
+	while (count_left(v, &o)) {
+		uint64_t dst = at(v, &o, S_ES, R_DI, true);
+
+		lin_probe_write(
+			v, dst, o.size, S_ES); /* the device must not be asked for what cannot be stored */
+		lin_write(v, dst, o.size, cpu_port_read(v, port, o.size), S_ES);
+		advance(v, &o, R_DI, 1);
+		count_down(v, &o, 1);
+		if (!o.repeat)
+			break;
+		if (interrupted(v) && count_left(v, &o))
+			return INSN_JUMP;
+	}
+	return INSN_NEXT;
+}
+
+int insn_outs(struct vcpu *v, const struct insn *i)
+{
+	struct string_op o = string_start(v, i);
+	uint16_t port = (uint16_t)v->s.gpr[R_DX];
+
+	io_check(v, port, o.size);
+	while (count_left(v, &o)) {
+		uint64_t value = lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg);
+
+		cpu_port_write(v, port, o.size, (uint32_t)value);
+		advance(v, &o, R_SI, 1);
+		count_down(v, &o, 1);
+		if (!o.repeat)
+			break;
+		if (interrupted(v) && count_left(v, &o))
+			return INSN_JUMP;
+	}
+	return INSN_NEXT;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "monitor/engine/interp/code.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define INSN_MAX   (1u << 20)
+#define PAGE_MAX   8192u
+#define BUCKETS    4096u
+#define INDEX_SIZE (PAGE_SIZE * sizeof(uint32_t))
+
+static void *reserve(size_t size)
+{
+	void *p =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+bool code_cache_create(struct code_cache *c, GError **error)
+{
+	c->insns = reserve(INSN_MAX * sizeof(*c->insns));
+	c->pages = calloc(PAGE_MAX, sizeof(*c->pages));
+	c->buckets = calloc(BUCKETS, sizeof(struct code_page *));
+	c->insn_used = 1; /* position 0 means none */
+	pthread_mutex_init(&c->post_lock, NULL);
+	if (!c->insns || !c->pages || !c->buckets)
+		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "memory for decoded instructions");
+	return true;
+}
+
+static void unmark(struct vcpu *v, struct code_page *p)
+{
+	struct ram *ram = v->mem->ram;
+
+	if (p->marked && ram_contains(ram, p->host))
+		atomic_fetch_and(
+			&ram->page_flags[ram_offset(ram, p->host) >> PAGE_SHIFT], (uint8_t)~RAM_PAGE_CODE);
+	p->marked = false;
+}
+
+void code_cache_flush(struct code_cache *c, struct vcpu *v)
+{
+	for (uint32_t k = 0; k < c->page_used; k++) {
+		unmark(v, &c->pages[k]);
+		for (unsigned s = 0; s < 3; s++)
+			free(c->pages[k].index[s]);
+		c->pages[k] = (struct code_page){ 0 };
+	}
+	memset(c->buckets, 0, BUCKETS * sizeof(struct code_page *));
+	c->page_used = 0;
+	c->insn_used = 1;
+	memset(v->tlb->code, 0, sizeof(v->tlb->code));
+	v->stats.code_flushes++;
+}
+
+void code_cache_destroy(struct code_cache *c, struct vcpu *v)
+{
+	if (c->pages && c->buckets)
+		code_cache_flush(c, v);
+	if (c->insns)
+		munmap(c->insns, INSN_MAX * sizeof(*c->insns));
+	free(c->pages);
+	free(c->buckets);
+	pthread_mutex_destroy(&c->post_lock);
+}
+
+static unsigned bucket(const uint8_t *host)
+{
+	return (unsigned)((uintptr_t)host >> PAGE_SHIFT) & (BUCKETS - 1);
+}
+
+static struct code_page *find(struct code_cache *c, const uint8_t *host)
+{
+	struct code_page *p = c->buckets[bucket(host)];
+
+	while (p && p->host != host)
+		p = p->next;
+	return p;
+}
+
+struct code_page *code_page_get(struct code_cache *c, uint8_t *host)
+{
+	struct code_page *p = find(c, host);
+
+	if (p)
+		return p;
+	if (c->page_used == PAGE_MAX)
+		return NULL;
+	p = &c->pages[c->page_used++];
+	*p = (struct code_page){ .host = host, .next = c->buckets[bucket(host)] };
+	c->buckets[bucket(host)] = p;
+	return p;
+}
+
+bool code_cache_has_room(const struct code_cache *c, unsigned count)
+{
+	return c->insn_used + count <= INSN_MAX;
+}
+
+void code_page_mark(struct vcpu *v, struct code_page *p)
+{
+	struct ram *ram = v->mem->ram;
+
+	p->marked = true;
+	if (!ram_contains(ram, p->host))
+		return;
+	atomic_fetch_or(&ram->page_flags[ram_offset(ram, p->host) >> PAGE_SHIFT], RAM_PAGE_CODE);
+	tlb_protect_host_page(v, p->host);
+	v->stats.code_pages++;
+}
+
+/* Drop what was decoded from a page; its record stays where TLB entries may point to it. */
+static void drop(struct vcpu *v, struct code_page *p)
+{
+	for (unsigned s = 0; s < 3; s++) {
+		if (p->index[s])
+			memset(p->index[s], 0, INDEX_SIZE);
+	}
+	p->chunks = 0;
+	unmark(v, p);
+	atomic_store(&v->attention, 1); /* the run being executed may be among them */
+}
+
+void code_written(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uint64_t len)
+{
+	uint64_t end = ram_offset + len;
+
+	while (ram_offset < end) {
+		uint64_t stop = MIN_OF(end, (ram_offset & PAGE_MASK) + PAGE_SIZE);
+		struct code_page *p = find(c, v->mem->ram->base + (ram_offset & PAGE_MASK));
+
+		if (p) {
+			unsigned first = (unsigned)bits_get(ram_offset, 11, 6),
+				 last = (unsigned)bits_get(stop - 1, 11, 6);
+
+			if (p->chunks & bits_put(0, last, first, ~0ull))
+				drop(v, p);
+		}
+		ram_offset = stop;
+	}
+}
+
+void code_post(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uint64_t len)
+{
+	pthread_mutex_lock(&c->post_lock);
+	if (c->posted_count < ARRAY_LEN(c->posted))
+		c->posted[c->posted_count] = (struct code_posted){ ram_offset, len };
+	c->posted_count++;
+	pthread_mutex_unlock(&c->post_lock);
+	vcpu_raise(v, VCPU_CODE);
+}
+
+void code_take_posted(struct code_cache *c, struct vcpu *v)
+{
+	struct code_posted taken[ARRAY_LEN(c->posted)];
+	unsigned n;
+
+	pthread_mutex_lock(&c->post_lock);
+	n = c->posted_count;
+	memcpy(taken, c->posted, sizeof(taken));
+	c->posted_count = 0;
+	pthread_mutex_unlock(&c->post_lock);
+	if (n > ARRAY_LEN(taken)) {
+		code_cache_flush(c, v);
+		return;
+	}
+	for (unsigned k = 0; k < n; k++)
+		code_written(c, v, taken[k].ram_offset, taken[k].len);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * interp/code.h - decoded instructions, kept per page of guest memory.
+ *
+ * Owns:    the decoded runs, their index by host page, and the page flags RAM_PAGE_CODE this vCPU set.
+ * Promise: a run is found only while the bytes it was made from are unchanged.
+ * Threads: the vCPU's own, but code_post, which is for everybody else.
+ *
+ * A run is consecutive decoded instructions in an array, ended by one that jumps or by a sentinel.  A page's
+ * index has an entry per byte offset; a bit per 64 bytes says where decoded bytes lie, so that data beside
+ * code may be written without dropping the code.
+ */
+#ifndef SERAI_MONITOR_ENGINE_INTERP_CODE_H
+#define SERAI_MONITOR_ENGINE_INTERP_CODE_H
+
+#include "monitor/engine/interp/thunk.h"
+
+#include <pthread.h>
+
+struct code_page {
+	uint8_t *host;          /* the page's bytes */
+	uint32_t *index[3];     /* per code size: offset in page to position in the instruction array; 0: not
+				   decoded */
+	uint64_t chunks;        /* 64-byte pieces that decoded instructions lie in */
+	bool marked;            /* RAM_PAGE_CODE set and write access taken away */
+	struct code_page *next; /* in its hash bucket */
+};
+
+struct code_posted {
+	uint64_t ram_offset, len;
+};
+
+struct code_cache {
+	struct insn *insns;
+	uint32_t insn_used;
+	struct code_page *pages;
+	uint32_t page_used;
+	struct code_page **buckets;
+
+	pthread_mutex_t post_lock;
+	struct code_posted posted[32];
+	unsigned posted_count; /* over the array's size: everything */
+};
+
+bool code_cache_create(struct code_cache *c, GError **error);
+void code_cache_destroy(struct code_cache *c, struct vcpu *v);
+
+/* Forget everything; runs being executed are gone. */
+void code_cache_flush(struct code_cache *c, struct vcpu *v);
+
+/* The page's record, made if there is none; NULL: full, flush first. */
+struct code_page *code_page_get(struct code_cache *c, uint8_t *host);
+
+/* Room for `count` more instructions and a page? */
+bool code_cache_has_room(const struct code_cache *c, unsigned count);
+
+/* Writes to this page must be seen from now on. */
+void code_page_mark(struct vcpu *v, struct code_page *p);
+
+/* These bytes were written by this vCPU's thread. */
+void code_written(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uint64_t len);
+
+/* These bytes were written by another thread: remember, and ask for attention. */
+void code_post(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uint64_t len);
+void code_take_posted(struct code_cache *c, struct vcpu *v);
+
+#endif

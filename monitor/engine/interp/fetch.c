@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * interp/fetch.c - from CS:RIP to decoded instructions.
+ */
+#include "monitor/engine/interp/interp.h"
+
+#include <stdlib.h>
+
+#define CODE_BYTES_MAX 15
+
+int interp_run_end(struct vcpu *v, const struct insn *i)
+{
+	(void)v;
+	(void)i;
+	return INSN_JUMP;
+}
+
+static int raise_too_long(struct vcpu *v, const struct insn *i)
+{
+	(void)i;
+	cpu_raise_error(v, EXC_GP, 0);
+}
+
+/* Nothing behind it is ever reached in a straight line. */
+static bool ends_run(const struct decoded *d)
+{
+	switch (d->in.meta.category) {
+	case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_SYSRET:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void forget_everything(struct vcpu *v, struct interp *in)
+{
+	code_cache_flush(&in->code, v);
+	thunk_arena_reset(&in->thunks);
+}
+
+/* Decode one instruction ready to run.  DECODE_MORE leaves *i unset; others give something to execute. */
+static enum decode_result decode(struct vcpu *v, struct interp *in, const uint8_t *code, size_t len,
+	struct insn *i, bool *last, bool *full)
+{
+	struct decoded d;
+	enum decode_result r = insn_decode(code, len, v->code_size, i, &d);
+
+	*full = false;
+	*last = r != DECODE_OK || ends_run(&d);
+	switch (r) {
+	case DECODE_OK:
+		if (!i->exec && !interp_bind_plain(in, i, &d, code))
+			*full = true;
+		break;
+	case DECODE_INVALID:
+		*i = (struct insn){ .exec = insn_undefined };
+		break;
+	case DECODE_LONG:
+		*i = (struct insn){ .exec = raise_too_long };
+		break;
+	default:
+		break;
+	}
+	return r;
+}
+
+/* Fetch bytes one page at a time, as far as they may be executed; raises the fault of the byte that is
+ * needed. */
+static unsigned fetch_bytes(struct vcpu *v, uint64_t la, uint8_t *buf, unsigned have)
+{
+	struct page_walk w;
+	unsigned n = (unsigned)(PAGE_SIZE - ((la + have) & (PAGE_SIZE - 1)));
+	const uint8_t *host;
+
+	la = (la + have) & v->la_mask;
+	if (v->la_mask == UINT64_MAX && !is_canonical(la))
+		cpu_raise_error(v, EXC_GP, 0);
+	if (!paging_walk(v, la, ACC_FETCH | (v->cpl == 3 ? ACC_USER : 0), &w))
+		cpu_page_fault(v, la, w.error);
+	n = MIN_OF(n, CODE_BYTES_MAX - have);
+	host = phys_host(v, w.gpa, false);
+	if (host) {
+		memcpy(buf + have, host, n);
+		return have + n;
+	}
+	for (unsigned k = 0; k < n; k++) {
+		struct phys_region r;
+
+		buf[have + k] = physmap_find(v->mem, w.gpa + k, &r)
+					? (uint8_t)phys_io_read(v->mem, &r, w.gpa + k, 1)
+					: 0xff;
+	}
+	return have + n;
+}
+
+/* One instruction that is not kept. */
+static const struct insn *fetch_oneshot(struct vcpu *v, struct interp *in, uint64_t la)
+{
+	uint8_t buf[CODE_BYTES_MAX];
+	unsigned have = 0;
+	bool last, full;
+	enum decode_result r;
+
+	do {
+		have = fetch_bytes(v, la, buf, have);
+		r = decode(v, in, buf, have, &in->oneshot[0], &last, &full);
+		if (full) {
+			forget_everything(v, in);
+			r = decode(v, in, buf, have, &in->oneshot[0], &last, &full);
+		}
+	} while (r == DECODE_MORE && have < CODE_BYTES_MAX);
+	if (v->code_size != CODE_64 && v->s.rip + in->oneshot[0].len - 1 > v->s.seg[S_CS].limit)
+		cpu_raise_error(v, EXC_GP, 0);
+	in->oneshot[1] = (struct insn){ .exec = interp_run_end };
+	return &in->oneshot[0];
+}
+
+/* Decode from an offset of a page to the end of the run; NULL: the first instruction straddles the page's
+ * end. */
+static const struct insn *build_run(struct vcpu *v, struct interp *in, struct code_page *p, unsigned off)
+{
+	struct insn *first = &in->code.insns[in->code.insn_used], *i = first;
+	unsigned start = off;
+	bool last = false, full;
+
+	while (!last && i < first + RUN_MAX && off < PAGE_SIZE) {
+		enum decode_result r = decode(v, in, p->host + off, PAGE_SIZE - off, i, &last, &full);
+
+		if (r == DECODE_MORE || full)
+			break;
+		off += i->len;
+		i++;
+	}
+	if (i == first)
+		return NULL;
+	*i++ = (struct insn){ .exec = interp_run_end };
+	p->index[v->code_size][start] = in->code.insn_used;
+	in->code.insn_used += (uint32_t)(i - first);
+	p->chunks |= bits_put(0, (MAX_OF(off, start + 1) - 1) / 64, start / 64, ~0ull);
+	return first;
+}
+
+static struct code_page *lookup_page(struct vcpu *v, struct interp *in, uint64_t la)
+{
+	struct tlb_entry *e = tlb_slot(v->tlb->code[v->cpl == 3], la);
+	struct code_page *p;
+	struct page_walk w;
+	uint8_t *host;
+
+	if (v->la_mask == UINT64_MAX && !is_canonical(la))
+		cpu_raise_error(v, EXC_GP, 0);
+	if (!paging_walk(v, la, ACC_FETCH | (v->cpl == 3 ? ACC_USER : 0), &w))
+		cpu_page_fault(v, la, w.error);
+	host = phys_host(v, w.gpa & PAGE_MASK, false);
+	if (!host)
+		return NULL;
+	p = code_page_get(&in->code, host);
+	if (!p) {
+		forget_everything(v, in);
+		p = code_page_get(&in->code, host);
+	}
+	if (w.page_size > PAGE_SIZE) {
+		v->tlb->large_low = MIN_OF(v->tlb->large_low, la & ~(w.page_size - 1));
+		v->tlb->large_high = MAX_OF(v->tlb->large_high, la | (w.page_size - 1));
+	}
+	e->tag = tlb_tag(v, la);
+	e->addend = (uintptr_t)p;
+	return p;
+}
+
+static const struct insn *fetch_slow(struct vcpu *v, struct interp *in, uint64_t la)
+{
+	struct code_page *p = lookup_page(v, in, la);
+	unsigned off = (unsigned)(la & (PAGE_SIZE - 1));
+	const struct insn *i;
+
+	if (!p)
+		return fetch_oneshot(v, in, la);
+	if (!code_cache_has_room(&in->code, RUN_MAX + 1)) {
+		forget_everything(v, in);
+		p = lookup_page(v, in, la);
+	}
+	if (!p->index[v->code_size]) {
+		p->index[v->code_size] = calloc(PAGE_SIZE, sizeof(uint32_t));
+		if (!p->index[v->code_size])
+			return fetch_oneshot(v, in, la);
+	}
+	if (p->index[v->code_size][off])
+		return &in->code.insns[p->index[v->code_size][off]];
+	if (!p->marked)
+		code_page_mark(v, p);
+	i = build_run(v, in, p, off);
+	return i ? i : fetch_oneshot(v, in, la);
+}
+
+const struct insn *interp_fetch(struct vcpu *v, struct interp *in)
+{
+	uint64_t la = v->s.rip;
+	const struct tlb_entry *e;
+
+	if (v->code_size != CODE_64) {
+		const struct segment *cs = &v->s.seg[S_CS];
+
+		la = (cs->base + la) & 0xffffffffu;
+		if (unlikely(v->s.rip > cs->limit))
+			cpu_raise_error(v, EXC_GP, 0);
+		/* Runs are checked against the limit as a whole; near it, instruction by instruction. */
+		if (unlikely(cs->limit - v->s.rip < RUN_MAX * CODE_BYTES_MAX && cs->limit != 0xffffffffu))
+			return fetch_oneshot(v, in, la);
+	}
+	e = tlb_slot(v->tlb->code[v->cpl == 3], la);
+	if (likely(e->tag == tlb_tag(v, la))) {
+		const struct code_page *p = (const struct code_page *)e->addend;
+		const uint32_t *index = p->index[v->code_size];
+		uint32_t at = index ? index[la & (PAGE_SIZE - 1)] : 0;
+
+		if (likely(at))
+			return &in->code.insns[at];
+	}
+	return fetch_slow(v, in, la);
+}

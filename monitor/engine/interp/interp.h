@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * interp/interp.h - the interpreter's parts, known to each other only.
+ */
+#ifndef SERAI_MONITOR_ENGINE_INTERP_INTERP_H
+#define SERAI_MONITOR_ENGINE_INTERP_INTERP_H
+
+#include "monitor/engine/engine.h"
+#include "monitor/engine/interp/code.h"
+
+/* What trap.c jumps to vcpu.recover with when the host itself failed; exceptions use 1. */
+#define INTERP_BROKEN 2
+
+#define RUN_MAX 64 /* instructions in a run */
+
+struct interp {
+	struct thunk_arena thunks;
+	struct code_cache code;
+	pthread_t thread; /* the vCPU's */
+	uint64_t left;    /* instructions of the budget still to run */
+	struct insn
+		oneshot[2]; /* an instruction that is not kept: it straddles pages, or lies in no memory */
+};
+
+/* The instruction at CS:RIP and those behind it.  Raises what fetching and decoding raise. (fetch.c) */
+const struct insn *interp_fetch(struct vcpu *v, struct interp *in);
+
+/* Set exec and thunk of a plain instruction; false: no room for its thunk. (plain_exec.c) */
+bool interp_bind_plain(struct interp *in, struct insn *i, const struct decoded *d, const uint8_t *code);
+
+/* Ends a run that goes on elsewhere. */
+insn_fn interp_run_end;
+
+/* Host exceptions in this thread's thunks become the guest's while v runs; NULL: no longer. (trap.c) */
+void interp_trap_enter(struct vcpu *v);
+
+#endif
