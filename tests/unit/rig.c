@@ -136,8 +136,13 @@ static bool load(struct rig *r, struct device *dev, GBytes *bytes)
 
 bool rig_reloads(struct rig *r, struct device *dev)
 {
-	g_autoptr(GBytes) before = saved(dev), after = NULL;
+	g_autoptr(GBytes) before = NULL, after = NULL;
 
+	/* What catches up with the clock when settled has to do so before, to be comparable. */
+	pthread_mutex_lock(&r->mem.lock);
+	device_settle(dev);
+	pthread_mutex_unlock(&r->mem.lock);
+	before = saved(dev);
 	if (!state_covers_every_byte(&dev->cls->state)) {
 		print_error("%s: some bytes of the state are in no field\n", dev->cls->name);
 		return false;
