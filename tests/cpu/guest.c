@@ -8,7 +8,7 @@
  *   16 code   17..19 data   20, 21 stack
  */
 #include "tests/cpu/guest.h"
-#include "monitor/cpu/arch.h"
+#include "monitor/cpu/segment.h"
 #include "tests/cpu/segments.h"
 #include "tests/cpu/xstate.h"
 
@@ -179,6 +179,10 @@ bool guest_init(struct guest *g, const char *engine, GError **error)
 	build_page_tables(g);
 	build_descriptors(g);
 	build_start(g);
+	g->v.s = g->start;
+	vcpu_settle(&g->v);
+	/* An engine may install its signal handlers when it first runs: before those of the host's side. */
+	g->v.engine->run(&g->v, 0);
 	return true;
 }
 
@@ -226,8 +230,13 @@ static void load_case(struct guest *g, const struct test_case *tc, const uint8_t
 	} else {
 		s->seg[S_CS] = (struct segment){ 0, 0xffffffff, SEL_CS32, 0xc0fb };
 	}
+	/* Not vcpu_settle: page tables never change here, so the TLB may stay warm. */
+	s->zero = 0;
 	vcpu_set_rflags(v, tc->init.rflags);
-	vcpu_settle(v);
+	cpu_update_mode(v);
+	v->event.vector = -1;
+	v->delivering = -1;
+	atomic_store(&v->attention, 1);
 }
 
 static bool has_error_code(unsigned vector)
@@ -257,6 +266,7 @@ static void collect_frame(struct guest *g, struct outcome *out)
 	out->s.sel[SEL_I_SS] = (uint16_t)frame[code + 4];
 	if (out->vector == 14 && out->s.rip - EXIT_BASE < 16) {
 		out->vector = VECTOR_EXIT;
+		out->s.rflags &= ~FLAG_RF; /* the fault's own */
 		out->error_code = 0;
 		out->cr2 = 0;
 		out->s.rip = EXIT_BASE;

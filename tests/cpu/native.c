@@ -69,6 +69,12 @@ static const uint8_t greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP
 /* A signal that is none of ours goes to whoever was there before. */
 static void pass_on(int sig, siginfo_t *info, void *uc)
 {
+	sigset_t tick;
+
+	/* The engine's handler may leave by a long jump, which restores no signal mask. */
+	sigemptyset(&tick);
+	sigaddset(&tick, SIGALRM);
+	sigprocmask(SIG_UNBLOCK, &tick, NULL);
 	for (unsigned i = 0; i < ARRAY_LEN(fault_signals); i++) {
 		const struct sigaction *old = &OLD[i];
 
@@ -172,7 +178,7 @@ bool native_init(GError **error)
 {
 	const struct itimerval tick = { { 0, 20000 }, { 0, 20000 } };
 	stack_t ss = { .ss_sp = SIG_STACK, .ss_size = SIG_BYTES };
-	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART, .sa_sigaction = on_signal };
+	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER, .sa_sigaction = on_signal };
 
 	if (!(getauxval(AT_HWCAP2) & 2))
 		return fail(error, SERAI_ERROR_HOST, "this kernel does not let programs use WRFSBASE");
@@ -186,7 +192,8 @@ bool native_init(GError **error)
 	__asm__ volatile("stmxcsr %0" : "=m"(CTX->host_mxcsr));
 	if (sigaltstack(&ss, NULL) < 0)
 		return fail_errno(error, SERAI_ERROR_HOST, errno, "sigaltstack");
-	sigfillset(&sa.sa_mask);
+	sigemptyset(&sa.sa_mask);
+	sigaddset(&sa.sa_mask, SIGALRM);
 	for (unsigned i = 0; i < ARRAY_LEN(fault_signals); i++)
 		sigaction(fault_signals[i], &sa, &OLD[i]);
 	setitimer(ITIMER_REAL, &tick, NULL);
