@@ -12,7 +12,9 @@
 #define NEVER UINT64_MAX
 /* Edges more often than every 20 us would keep the main loop busy with nothing else. */
 #define EDGE_MIN_NS 20000
-#define REFRESH_NS  15085
+/* No machine runs 100000 years: below this, sums of ticks do not overflow. */
+#define TICK_LIMIT (1ull << 62)
+#define REFRESH_NS 15085
 
 enum { MODE_TERMINAL, MODE_ONESHOT, MODE_RATE, MODE_SQUARE, MODE_STROBE, MODE_HW_STROBE };
 
@@ -414,6 +416,9 @@ static bool pit_check(const void *state, GError **error)
 		if (s->pending[c] && running && !s->count[c])
 			return fail(error, SERAI_ERROR_STATE,
 				"counter %u: nothing runs before the next count", c);
+		if (s->start[c] >= TICK_LIMIT || s->paused[c] >= TICK_LIMIT ||
+			(s->pending_at[c] >= TICK_LIMIT && s->pending_at[c] != NEVER))
+			return fail(error, SERAI_ERROR_STATE, "counter %u: impossible time", c);
 		if (s->latched[c] > 2 || s->status_latched[c] > 1 || s->read_high[c] > 1 ||
 			s->write_high[c] > 1)
 			return fail(error, SERAI_ERROR_STATE, "counter %u: impossible latch", c);

@@ -210,3 +210,32 @@ bool rig_reloads_golden(struct rig *r, struct device *dev, const char *name)
 	}
 	return load(r, dev, want);
 }
+
+void rig_loads_hostile(struct rig *r, struct device *dev, unsigned rounds, void (*use)(void *), void *opaque)
+{
+	const uint32_t size = dev->cls->state.size;
+	g_autofree uint8_t *good = g_memdup2(device_state(dev), size);
+	unsigned seed = 42;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		struct state_writer *w = state_writer_new();
+		g_autofree uint8_t *bad = g_memdup2(good, size);
+		struct state_reader *reader;
+		const uint8_t *data;
+		size_t len;
+
+		for (unsigned n = 1 + (unsigned)rand_r(&seed) % 8; n; n--)
+			bad[(unsigned)rand_r(&seed) % size] =
+				rand_r(&seed) & 1 ? 0xff : (uint8_t)rand_r(&seed);
+		state_put(w, &dev->cls->state, dev->instance, bad);
+		data = state_writer_bytes(w, &len);
+		reader = state_reader_new(data, len, NULL);
+		assert_non_null(reader);
+		pthread_mutex_lock(&r->mem.lock);
+		device_load(dev, reader, NULL);
+		pthread_mutex_unlock(&r->mem.lock);
+		use(opaque);
+		state_reader_free(reader);
+		state_writer_free(w);
+	}
+}

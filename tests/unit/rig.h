@@ -115,4 +115,10 @@ bool rig_reloads(struct rig *r, struct device *dev);
 bool rig_reloads_golden(struct rig *r, struct device *dev, const char *name);
 bool rig_loads_golden(struct rig *r, struct device *dev, const char *name);
 
+/*
+ * Load `rounds` damaged copies of the device's present state; after each that its check lets through, `use` works with
+ * the device.  Passing means the sanitizers and the test itself found nothing.
+ */
+void rig_loads_hostile(struct rig *r, struct device *dev, unsigned rounds, void (*use)(void *), void *opaque);
+
 #endif

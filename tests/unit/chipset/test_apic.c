@@ -678,6 +678,32 @@ static void wild_writes(void **state)
 	}
 }
 
+static void use_all(void *opaque)
+{
+	struct bench *b = opaque;
+
+	for (uint32_t off = 0; off < 0x400; off += 16)
+		get(b, 0, off);
+	for (unsigned i = 0; i < 20; i++)
+		rig_advance_late(b->r, 1000000);
+	for (unsigned i = 0; i < 24; i++) {
+		ioapic_set_irq(&b->io, i, true);
+		ioapic_set_irq(&b->io, i, false);
+	}
+	ack(b, 0);
+	put(b, 0, EOI, 0);
+	put(b, 0, DIVIDE, 3);
+	send(b, 0, 0xff, 0x4940);
+}
+
+static void hostile_states(void **state)
+{
+	struct bench *b = *state;
+
+	rig_loads_hostile(b->r, &b->set.cpu[0].dev, 1000, use_all, b);
+	rig_loads_hostile(b->r, &b->io.dev, 1000, use_all, b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -698,6 +724,7 @@ int main(void)
 		T(local_pins),
 		T(save_and_load),
 		T(wild_writes),
+		T(hostile_states),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -438,6 +438,32 @@ static void wild_writes(void **state)
 	}
 }
 
+static void use_all(void *opaque)
+{
+	struct bench *b = opaque;
+
+	for (unsigned port = 0; port < 0x100; port++)
+		rig_in8(b->r, (uint16_t)port);
+	for (unsigned off = 0; off < 0x200; off += 8)
+		rig_read(b->r, HPET_BASE + off, 8);
+	for (unsigned i = 0; i < 20; i++)
+		rig_advance_late(b->r, 1000000);
+	rig_out8(b->r, 0x40, 0x12);
+	rig_out8(b->r, 0x42, 0x34);
+	rig_out8(b->r, 0x61, 0x01);
+	rig_out8(b->r, 0x20, 0x20);
+	pic_ack(&b->pic);
+	rig_pci_write(b->r, PM_FN, 0x80, 1, 1);
+}
+
+static void hostile_states(void **state)
+{
+	struct bench *b = *state;
+
+	for (unsigned i = 0; devices(b, i); i++)
+		rig_loads_hostile(b->r, devices(b, i), 300, use_all, b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -450,6 +476,7 @@ int main(void)
 		T(tick_reaches_the_cpu),
 		T(whole_chipset_reloads),
 		T(wild_writes),
+		T(hostile_states),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
