@@ -292,6 +292,38 @@ static insn_fn *choose_row(struct insn *i, const struct decoded *d)
 	}
 }
 
+/* Vector operands that raise #GP when misaligned (SDM volume 2, 2.4 exception types). */
+static uint8_t required_alignment(const struct decoded *d, const struct insn *i)
+{
+	bool vex = d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+
+	if (!(i->flags & INSN_MEM) || i->memsize < 16)
+		return 0;
+	switch (d->in.meta.exception_class) {
+	case ZYDIS_EXCEPTION_CLASS_SSE1:
+	case ZYDIS_EXCEPTION_CLASS_AVX1:
+		return i->memsize;
+	case ZYDIS_EXCEPTION_CLASS_SSE2:
+	case ZYDIS_EXCEPTION_CLASS_SSE4:
+		break;
+	default:
+		return d->in.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B ? 16 : 0;
+	}
+	switch (d->in.mnemonic) {
+	case ZYDIS_MNEMONIC_MOVUPS:
+	case ZYDIS_MNEMONIC_MOVUPD:
+	case ZYDIS_MNEMONIC_MOVDQU:
+	case ZYDIS_MNEMONIC_LDDQU:
+	case ZYDIS_MNEMONIC_PCMPESTRI:
+	case ZYDIS_MNEMONIC_PCMPESTRM:
+	case ZYDIS_MNEMONIC_PCMPISTRI:
+	case ZYDIS_MNEMONIC_PCMPISTRM:
+		return 0;
+	default:
+		return vex ? 0 : 16;
+	}
+}
+
 static void fill(struct insn *i, const struct decoded *d)
 {
 	const ZydisDecodedInstruction *in = &d->in;
@@ -315,6 +347,7 @@ static void fill(struct insn *i, const struct decoded *d)
 	if (in->attributes & ZYDIS_ATTRIB_HAS_REPNE)
 		i->flags |= INSN_REPNE;
 	i->fpu = fpu_needs(d);
+	i->align = required_alignment(d, i);
 	i->vl = (uint8_t)(in->avx.vector_length / 8);
 	i->far = in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
 }

@@ -66,6 +66,7 @@ struct insn {
 	uint8_t vl;                 /* vector length, bytes; 0 for others */
 	uint8_t vectors[4];         /* vector numbers of operands 0..3, for the few vector rows */
 	bool far;                   /* CALL, JMP, RET through CS */
+	uint8_t align;       /* the memory operand must be aligned to so many bytes; 0: need not */
 	uint8_t seg_operand;        /* bit k: operand k is a segment register */
 	union {
 		uint8_t system_operand; /* MOV CR, DR: bit k: operand k is the system register */

@@ -23,6 +23,7 @@ static bool interp_create(struct vcpu *v, GError **error)
 	v->engine_data = in;
 	v->engine = &engine_interp;
 	in->thread = pthread_self();
+	interp_trap_install();
 	return thunk_arena_create(&in->thunks, error) && code_cache_create(&in->code, error);
 }
 

@@ -34,4 +34,7 @@ insn_fn interp_run_end;
 /* Host exceptions in this thread's thunks become the guest's while v runs; NULL: no longer. (trap.c) */
 void interp_trap_enter(struct vcpu *v);
 
+/* Put the process's signal handlers in place, once. */
+void interp_trap_install(void);
+
 #endif

@@ -22,7 +22,12 @@ static NOINLINE int slow(struct vcpu *v, const struct insn *i, uint64_t la)
 	uint8_t copy[OPERAND_MAX + 64] __attribute__((aligned(64)));
 	uint8_t *buf = copy + (la & 63);
 	bool write = i->flags & INSN_WRITE;
-	void *host = lin_direct(v, la, i->memsize, write ? TLB_WRITE : TLB_READ, i->seg);
+	void *host;
+
+	/* Misalignment is found before the page is (AMD lets MXCSR.MM switch it off). */
+	if (i->align && (la & (i->align - 1)) && !(fpu_mxcsr(v) & 1u << 17))
+		cpu_raise_error(v, EXC_GP, 0);
+	host = lin_direct(v, la, i->memsize, write ? TLB_WRITE : TLB_READ, i->seg);
 
 	if (host) {
 		thunk_of(i)(v, host);

@@ -14,10 +14,24 @@
 
 static _Thread_local struct vcpu *running;
 
-/* Hand a signal that is not ours back to whoever it would have killed. */
-static void not_ours(int sig)
+static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+static struct sigaction previous[ARRAY_LEN(signals)]; /* set once, before the handler can run */
+
+/* Not raised by a thunk: to whoever had the signal before us, or to the default action. */
+static void not_ours(int sig, siginfo_t *info, void *context)
 {
-	signal(sig, SIG_DFL);
+	for (size_t k = 0; k < ARRAY_LEN(signals); k++) {
+		const struct sigaction *p = &previous[k];
+
+		if (signals[k] != sig)
+			continue;
+		if (p->sa_flags & SA_SIGINFO)
+			p->sa_sigaction(sig, info, context);
+		else if (p->sa_handler != SIG_DFL && p->sa_handler != SIG_IGN)
+			p->sa_handler(sig);
+		else
+			signal(sig, SIG_DFL);
+	}
 }
 
 static void simd_exception(struct vcpu *v, const ucontext_t *uc)
@@ -32,11 +46,12 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	struct vcpu *v = running;
 	const struct interp *in = v ? v->engine_data : NULL;
 
-	(void)info;
 	if (!in || !thunk_arena_contains(&in->thunks, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP])) {
-		not_ours(sig);
+		not_ours(sig, info, context);
 		return;
 	}
+	/* We leave by a jump: the mask the kernel would restore on return is restored here. */
+	pthread_sigmask(SIG_SETMASK, &uc->uc_sigmask, NULL);
 	switch (uc->uc_mcontext.gregs[REG_TRAPNO]) {
 	case EXC_DE:
 		cpu_raise(v, EXC_DE);
@@ -56,18 +71,21 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 
 static void install(void)
 {
-	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
-	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER };
+	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
 
 	sigemptyset(&sa.sa_mask);
 	for (size_t k = 0; k < ARRAY_LEN(signals); k++)
-		sigaction(signals[k], &sa, NULL);
+		sigaction(signals[k], &sa, &previous[k]);
 }
 
-void interp_trap_enter(struct vcpu *v)
+void interp_trap_install(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, install);
+}
+
+void interp_trap_enter(struct vcpu *v)
+{
 	running = v;
 }
