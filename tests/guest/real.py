@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real operating systems under Serai, each judged by its own output.
+
+    tests/guest/real.py --serai build/serai NAME        --list names them
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from vm import QEMU, Failure, Skip, Vm, guest  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+BOOT = 600  # seconds until a Linux is up; twenty times what a quiet machine takes
+
+
+def direct(serai, name, *, append="", mem="256"):
+    folder = guest(name)
+    return Vm(serai, "--kernel", str(folder / "vmlinuz"), "--initrd", str(folder / "initrd.img"), "--append",
+              f"console=ttyS0 {append}".strip(), "--mem", mem, "--no-reboot")
+
+
+def run_and_end(serai, name, machine):
+    """A kernel started directly runs a command and powers off."""
+    with direct(serai, name, append='quiet serai.run="cat /proc/interrupts && uname -m"') as vm:
+        vm.expect(rf"serai-guest: up Linux {machine}", BOOT)
+        vm.expect(r"timer|rtc0|i8042|ttyS0", 60)
+        vm.expect(rf"(?m)^{machine}$", 60)
+        vm.expect(r"serai-guest: done, status 0", 60)
+        vm.finish(120)
+
+
+def amd64(serai):
+    """The stock kernel to an interactive shell; the shell answers; poweroff ends the VM."""
+    with direct(serai, "amd64", append="quiet") as vm:
+        vm.expect(r"serai-guest: up Linux x86_64", BOOT)
+        vm.expect(r"serai# ", 120)
+        vm.send("echo $((6 * 7)) answers\n")
+        vm.expect(r"\n42 answers", 60)
+        vm.send("dmesg -r | grep -c '^<[0-3]>'; echo counted\n")
+        vm.expect(r"\n\d+\ncounted", 60)
+        vm.send("poweroff\n")
+        vm.finish(120)
+
+
+def cloud(serai):
+    run_and_end(serai, "cloud", "x86_64")
+
+
+def i386(serai):
+    run_and_end(serai, "i386", "i686")
+
+
+def reboot(serai):
+    """A reboot under --no-reboot ends the VM with its own status."""
+    with direct(serai, "cloud", append="quiet serai.end=reboot serai.run=true") as vm:
+        vm.expect(r"serai-guest: done, status 0", BOOT)
+        vm.finish(120, 0 if QEMU else 4)
+
+
+def through_grub(serai, text, *options):
+    with Vm(serai, *options, "--mem", "256", "--no-reboot") as vm:
+        vm.expect(r"serai-guest: GRUB is up", 300)
+        vm.expect(r"serai-guest: up Linux x86_64", BOOT)
+        vm.expect(text, 60)
+        vm.expect(r"serai-guest: done, status 0", 60)
+        vm.finish(120)
+
+
+def grub_iso(serai):
+    """SeaBIOS, GRUB and Linux from an ISO."""
+    through_grub(serai, "from the ISO", "--cdrom", str(guest("grub-iso") / "grub.iso"), "--boot", "cdrom")
+
+
+def grub_disk(serai):
+    """SeaBIOS, GRUB and Linux from a raw disk."""
+    with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
+        disk = copy_disk(guest("grub-disk") / "disk.raw", folder)
+        through_grub(serai, "from the disk", "--disk", disk, "--boot", "disk")
+
+
+def memtest(serai):
+    """Memtest86+ from its ISO to its running screen."""
+    with Vm(serai, "--cdrom", str(guest("memtest") / "memtest86+x64.iso"), "--boot", "cdrom", "--mem", "64") as vm:
+        vm.expect_screen(r"Memtest86\+ v?6", 300)
+        vm.expect_screen(r"Pass\s+\d+%", 600)
+        vm.expect_screen(r"Errors:\s+0\b", 60)
+
+
+def memtest_kernel(serai):
+    """The 32-bit Memtest86+ as a directly loaded kernel, its screen on the serial line."""
+    with Vm(serai, "--kernel", str(guest("memtest") / "memtest86+ia32.bin"), "--append",
+            "console=ttyS0,115200 nosmp", "--mem", "64") as vm:
+        vm.expect(r"Memtest86\+", 300)
+        vm.expect_screen(r"Pass\s+\d+%", 600)
+
+
+def grub_floppy(serai):
+    """GRUB's rescue floppy to its prompt."""
+    with Vm(serai, "--floppy", str(guest("grub-rescue") / "floppy.img"), "--boot", "floppy", "--mem", "64") as vm:
+        vm.expect_screen(r"GNU GRUB  version 2\.06", 600)
+
+
+def debian(serai):
+    """Debian with systemd from an IDE disk: login, a look around, poweroff."""
+    with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
+        disk = copy_disk(guest("debian") / "disk.raw", folder)
+        with Vm(serai, "--disk", disk, "--boot", "disk", "--mem", "512", "--no-reboot") as vm:
+            vm.expect(r"serai-guest: GRUB is up", 300)
+            vm.expect(r"Welcome to .*Debian GNU/Linux 12", BOOT)
+            vm.expect(r"debian login: ", 1200)
+            vm.send("root\n")
+            vm.expect(r"Password: ", 120)
+            vm.send("serai\n")
+            vm.expect(r"root@debian:~# ", 240)
+            vm.send("uname -a; systemctl --failed --no-legend | wc -l; echo end of part\n")
+            vm.expect(r"\nLinux debian 6\.", 120)
+            vm.expect(r"\n0\nend of part", 240)
+            vm.send("dmesg --level=warn,err,crit,alert,emerg; echo end of dmesg\n")
+            said = vm.expect(r"end of dmesg\n(?s:(.*?))end of dmesg\n", 240)[1]
+            vm.send("poweroff\n")
+            vm.finish(600)
+    check_dmesg(said)
+
+
+def check_dmesg(text):
+    """Kernel warnings must be known ones."""
+    known = [re.compile(line) for line in (HERE / "dmesg.txt").read_text(encoding="utf-8").splitlines()
+             if line and not line.startswith("#")]
+    new = [line for line in text.splitlines() if line.startswith("[") and not any(k.search(line) for k in known)]
+    if new:
+        raise Failure("new kernel warnings:\n" + "\n".join(new))
+
+
+def copy_disk(image, folder):
+    """A copy the guest may write, holes kept."""
+    copy = os.path.join(folder, "disk.raw")
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(image), copy], check=True)
+    return copy
+
+
+TESTS = {f.__name__.replace("_", "-"): f for f in (
+    amd64, cloud, i386, reboot, grub_iso, grub_disk, memtest, memtest_kernel, grub_floppy, debian)}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--serai", default="build/serai")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("test", nargs="?", choices=sorted(TESTS))
+    args = parser.parse_args()
+    if args.list or not args.test:
+        print("\n".join(f"{name:16} {f.__doc__ or ''}" for name, f in TESTS.items()))
+        return 0
+    if not QEMU and not os.access(args.serai, os.X_OK):
+        print(f"{args.serai} is not built: skipped")
+        return 77
+    if QEMU and not shutil.which("qemu-system-x86_64"):
+        return 77
+    try:
+        TESTS[args.test](args.serai)
+    except Skip as reason:
+        print(f"skipped: {reason}")
+        return 77
+    except Failure as reason:
+        print(f"FAILED: {reason}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
