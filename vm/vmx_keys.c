@@ -39,6 +39,7 @@ static const char *const known_keys[] = {
 	"debug.consolePort",
 	"cpu.mitigations",
 	"noReboot",
+	"tripleFault",
 	"log.level",
 	"vgabios.filename",
 	/* VMware's, carried along */

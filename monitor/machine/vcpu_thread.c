@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * monitor/machine/vcpu_thread.c - one host thread per virtual processor.
+ *
+ * A thread is in one of three places: in the engine, asleep in HLT on its wake count, or parked.  The wake
+ * count is read before the engine runs, so a request that arrives after the engine decided to halt still ends
+ * the sleep.
+ */
+#include "monitor/machine/machine.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void wake(struct cpu_thread *t)
+{
+	atomic_fetch_add(&t->wake, 1);
+	syscall(SYS_futex, &t->wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void cpu_request(struct machine *m, unsigned cpu, uint32_t bits)
+{
+	if (cpu >= m->cpus_made)
+		return;
+	vcpu_raise(&m->vcpus[cpu], bits);
+	wake(&m->threads[cpu]);
+}
+
+/* INIT, then SIPI: the local APIC asked for them (SDM volume 3A, 9.4.3). */
+static void take_signals(struct cpu_thread *t)
+{
+	struct vcpu *v = t->vcpu;
+	struct machine *m = t->machine;
+
+	if (atomic_fetch_and(&v->pending, ~VCPU_INIT) & VCPU_INIT) {
+		pthread_mutex_lock(&m->pc.mem.lock);
+		lapic_init_reset(&m->pc.lapics, v->index);
+		pthread_mutex_unlock(&m->pc.mem.lock);
+		vcpu_reset(v, true);
+	}
+	if (atomic_fetch_and(&v->pending, ~VCPU_SIPI) & VCPU_SIPI) {
+		uint8_t vector = atomic_load(&t->sipi_vector);
+
+		if (!v->s.wait_for_sipi)
+			return;
+		v->s.wait_for_sipi = 0;
+		v->s.halted = 0;
+		v->s.seg[S_CS].selector = (uint16_t)(vector << 8);
+		v->s.seg[S_CS].base = (uint64_t)vector << 12;
+		v->s.rip = 0;
+		vcpu_settle(v);
+	}
+}
+
+static void log_registers(struct vcpu *v, const char *what)
+{
+	char text[4096], *line, *rest = text;
+
+	log_info("cpu", "vCPU %u: %s", v->index, what);
+	vcpu_dump(v, text, sizeof(text));
+	while ((line = strsep(&rest, "\n")))
+		if (*line)
+			log_info("cpu", "%s", line);
+}
+
+static void park(struct cpu_thread *t)
+{
+	struct machine *m = t->machine;
+
+	pthread_mutex_lock(&m->park);
+	while (atomic_load(&m->stop_wanted) && !atomic_load(&m->quit_wanted)) {
+		t->parked = true;
+		pthread_cond_broadcast(&m->parked);
+		pthread_cond_wait(&m->resume, &m->park);
+	}
+	t->parked = false;
+	pthread_mutex_unlock(&m->park);
+}
+
+/* Asleep until a request newer than `seen`. */
+static void sleep_halted(struct cpu_thread *t, uint32_t seen)
+{
+	while (atomic_load(&t->wake) == seen && !atomic_load(&t->machine->stop_wanted))
+		syscall(SYS_futex, &t->wake, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+static void run_once(struct cpu_thread *t)
+{
+	struct machine *m = t->machine;
+	uint32_t seen = atomic_load(&t->wake);
+	enum vcpu_exit why = m->config.engine->run(t->vcpu, t->budget);
+
+	switch (why) {
+	case VCPU_RAN_KICKED:
+		break;
+	case VCPU_RAN_HALTED:
+		if (atomic_load(&t->vcpu->pending) & (VCPU_INIT | VCPU_SIPI))
+			break;
+		sleep_halted(t, seen);
+		break;
+	case VCPU_RAN_BUDGET:
+		t->budget = 0;
+		machine_post(m, 0, true);
+		break;
+	case VCPU_RAN_TRIPLE_FAULT:
+		log_registers(t->vcpu, "triple fault");
+		machine_post(m, EVENT_TRIPLE_FAULT, true);
+		break;
+	case VCPU_RAN_BROKEN:
+		log_registers(t->vcpu, "the engine met a fault of its own");
+		machine_post(m, EVENT_BROKEN, true);
+		break;
+	}
+}
+
+static void *thread_main(void *opaque)
+{
+	struct cpu_thread *t = opaque;
+	struct machine *m = t->machine;
+
+	while (!atomic_load(&m->quit_wanted)) {
+		if (atomic_load(&m->stop_wanted)) {
+			park(t);
+			continue;
+		}
+		take_signals(t);
+		run_once(t);
+	}
+	return NULL;
+}
+
+bool cpus_create(struct machine *m, GError **error)
+{
+	size_t size = sizeof(*m->vcpus) * m->config.cpus;
+
+	m->vcpus = aligned_alloc(4096, (size + 4095) & ~4095ul);
+	m->threads = g_new0(struct cpu_thread, m->config.cpus);
+	if (!m->vcpus)
+		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "no memory for the processors");
+	memset(m->vcpus, 0, size);
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		struct vcpu *v = &m->vcpus[i];
+
+		v->index = i;
+		v->count = m->config.cpus;
+		v->mem = &m->pc.mem;
+		v->clock = &m->pc.clock;
+		v->cpuid = &m->cpuid;
+		v->platform = &m->platform;
+		v->arch_capabilities = m->arch_capabilities;
+		v->phys_bits = m->phys_bits;
+		v->engine = m->config.engine;
+		m->threads[i].machine = m;
+		m->threads[i].vcpu = v;
+		m->threads[i].budget = UINT64_MAX;
+		if (!vcpu_create(v, error))
+			return false;
+		if (!m->config.engine->create(v, error)) {
+			vcpu_destroy(v);
+			return false;
+		}
+		m->cpus_made++;
+	}
+	return true;
+}
+
+/* All signals go to the main thread, but the synchronous ones an engine may provoke. */
+bool cpus_start(struct machine *m, GError **error)
+{
+	sigset_t all, old;
+	int err = 0;
+
+	sigfillset(&all);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGILL);
+	sigdelset(&all, SIGTRAP);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (unsigned i = 0; i < m->cpus_made && !err; i++) {
+		err = pthread_create(&m->threads[i].thread, NULL, thread_main, &m->threads[i]);
+		m->threads[i].started = !err;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		return fail_errno(error, SERAI_ERROR_HOST, err, "no thread for a processor");
+	return true;
+}
+
+void cpus_park(struct machine *m)
+{
+	atomic_store(&m->stop_wanted, true);
+	for (unsigned i = 0; i < m->cpus_made; i++)
+		cpu_request(m, i, VCPU_EXIT);
+	pthread_mutex_lock(&m->park);
+	for (unsigned i = 0; i < m->cpus_made; i++)
+		while (m->threads[i].started && !m->threads[i].parked)
+			pthread_cond_wait(&m->parked, &m->park);
+	pthread_mutex_unlock(&m->park);
+}
+
+void cpus_release(struct machine *m)
+{
+	pthread_mutex_lock(&m->park);
+	for (unsigned i = 0; i < m->cpus_made; i++) {
+		m->threads[i].parked = false;
+		vcpu_lower(&m->vcpus[i], VCPU_EXIT);
+	}
+	atomic_store(&m->stop_wanted, false);
+	pthread_cond_broadcast(&m->resume);
+	pthread_mutex_unlock(&m->park);
+}
+
+void cpus_destroy(struct machine *m)
+{
+	atomic_store(&m->quit_wanted, true);
+	atomic_store(&m->stop_wanted, true);
+	for (unsigned i = 0; i < m->cpus_made; i++)
+		cpu_request(m, i, VCPU_EXIT);
+	pthread_mutex_lock(&m->park);
+	pthread_cond_broadcast(&m->resume);
+	pthread_mutex_unlock(&m->park);
+	for (unsigned i = 0; i < m->cpus_made; i++)
+		if (m->threads[i].started)
+			pthread_join(m->threads[i].thread, NULL);
+	for (unsigned i = 0; i < m->cpus_made; i++) {
+		m->config.engine->destroy(&m->vcpus[i]);
+		vcpu_destroy(&m->vcpus[i]);
+	}
+	m->cpus_made = 0;
+	g_clear_pointer(&m->threads, g_free);
+	free(m->vcpus);
+	m->vcpus = NULL;
+}
