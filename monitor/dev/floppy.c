@@ -80,7 +80,8 @@ static const struct floppy_drive *unit(struct floppy *f, uint8_t drive_head)
 
 static void set_result(struct floppy_state *s, const uint8_t *bytes, uint8_t n)
 {
-	memcpy(s->result, bytes, n);
+	if (n)
+		memcpy(s->result, bytes, n);
 	s->result_len = n;
 	s->result_pos = 0;
 	s->io = IO_NONE;
