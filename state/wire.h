@@ -4,10 +4,12 @@
  *
  *   file    "SERAIST1" record* end
  *   record  u32 kind, u64 payload bytes, payload
- *   class   name class, name instance, u32 version, u32 fields; each: name, u32 width, u32 count, width *
- * count bytes blob    name, u64 length; runs until the payload ends: u64 offset (ascending), u64 length,
- * bytes; the rest is zero end     u32 number of records before it name    u16 length (1..STATE_NAME_MAX),
- * printable ASCII
+ *   class   name class, name instance, u32 version, u32 fields;
+ *           each: name, u32 width, u32 count, width * count bytes
+ *   blob    name, u64 length; then runs until the payload ends:
+ *           u64 offset (ascending), u64 length, bytes; the rest is zero
+ *   end     u32 number of records before it
+ *   name    u16 length (1..STATE_NAME_MAX), printable ASCII
  */
 #ifndef SERAI_STATE_WIRE_H
 #define SERAI_STATE_WIRE_H

@@ -94,9 +94,7 @@ void pci_add(struct pci_bus *bus, struct pci_function *f, uint8_t devfn, const s
 	pci_function_reset(f, ids);
 }
 
-/* ---- BARs
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- BARs --------------------------------------------------------------------------------------- */
 
 /* Where the guest wants BAR `index`; false: nowhere (decoding off, never programmed, or being sized). */
 static bool bar_wanted(const struct pci_function *f, unsigned index, uint32_t *address)
@@ -190,8 +188,7 @@ void pci_set_intx(struct pci_function *f, bool level)
 	irq_set(&f->intx, level && !(command & PCI_COMMAND_INTX_OFF));
 }
 
-/* ---- configuration accesses
- * ------------------------------------------------------------------------------------------ */
+/* ---- configuration accesses --------------------------------------------------------------------- */
 
 uint32_t pci_config_read(struct pci_function *f, unsigned off, unsigned size)
 {

@@ -177,9 +177,7 @@ static void match_due(void *opaque)
 	hpet_settle(&hpet->dev);
 }
 
-/* ---- registers
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- registers ---------------------------------------------------------------------------------- */
 
 static uint64_t timer_read(const struct hpet_state *s, unsigned n, unsigned reg)
 {

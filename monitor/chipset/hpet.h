@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * monitor/chipset/hpet.h - high precision event timers: a 64-bit counter and three comparators at 0xFED00000.
+ * monitor/chipset/hpet.h - high precision event timers: 64-bit counter, three comparators, at 0xFED00000.
  *
- * Wiring:  the PIT's and the RTC's interrupt lines pass through here, because legacy replacement takes their
- * place: connect them to hpet_legacy_in (n = 0 PIT, 1 RTC), and isa[0], isa[1] to ISA interrupts 0 and 8.
- *          pin[n] drives I/O APIC pin n; the timers offer only pins 20..23 (HPET_PINS).
+ * Wiring:  the PIT's and the RTC's interrupt lines pass through here, because legacy replacement takes
+ *          their place: connect them to hpet_legacy_in (n = 0 PIT, 1 RTC), and isa[0], isa[1] to ISA
+ *          interrupts 0 and 8.  pin[n] drives I/O APIC pin n; the timers offer only 20..23 (HPET_PINS).
  * Threads: under the device lock.
  * Theory:  IA-PC HPET specification 1.0a.
  */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * monitor/chipset/i440bx.h - the 440FX/440BX host bridge: PAM shadow control of 0xC0000..0xFFFFF, SMRAM
- * register.
+ * monitor/chipset/i440bx.h - the 440FX/440BX host bridge: PAM shadowing of 0xC0000..0xFFFFF, SMRAM register.
  *
- * Owns:    the physical map of 0xC0000..0xFFFFF (13 regions); the board maps all other RAM, the ROM below 4
- * GiB and the VGA window at 0xA0000. Threads: under the device lock. Not here: SMM, which this machine does
- * not have: SMRAM keeps its bits, and opening it changes nothing. Theory:  82441FX data sheet (290549) 3.2;
- * 82443BX data sheet (290633) 3.3.
+ * Owns:    the physical map of 0xC0000..0xFFFFF (13 regions); the board maps all other RAM, the ROM below
+ *          4 GiB and the VGA window at 0xA0000.
+ * Threads: under the device lock.
+ * Not here: SMM, which this machine does not have: SMRAM keeps its bits, and opening it changes nothing.
+ * Theory:  82441FX data sheet (290549) 3.2; 82443BX data sheet (290633) 3.3.
  */
 #ifndef SERAI_MONITOR_CHIPSET_I440BX_H
 #define SERAI_MONITOR_CHIPSET_I440BX_H
@@ -35,8 +35,7 @@ struct i440bx {
 void i440bx_init(struct i440bx *hb, struct pci_bus *bus, uint8_t devfn, uint16_t device_id, uint8_t *rom,
 	uint32_t rom_size);
 
-/* Reads and writes of 0xC0000..0xFFFFF all to RAM, where no firmware does it (direct kernel boot); after
- * reset. */
+/* All of 0xC0000..0xFFFFF to RAM, where no firmware does it (direct kernel boot); after reset. */
 void i440bx_shadow_all(struct i440bx *hb);
 
 #endif

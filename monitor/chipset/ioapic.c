@@ -46,8 +46,7 @@ static bool send(struct ioapic *io, uint64_t entry)
 	return io->deliver && io->deliver(io->deliver_opaque, &msg);
 }
 
-/* ExtINT is a wire, not a message: pass its level on.  The withdrawal goes to everybody, the entry may have
- * changed. */
+/* ExtINT is a wire: pass its level on.  The withdrawal goes to everybody, the entry may have changed. */
 static void pass_extint(struct ioapic *io, unsigned pin)
 {
 	const struct apic_message withdraw = { .dest = 0xff, .mode = APIC_EXTINT };

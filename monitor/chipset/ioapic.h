@@ -2,10 +2,12 @@
 /*
  * monitor/chipset/ioapic.h - one I/O APIC with 24 inputs at 0xFEC00000, version 0x20 (EOI register).
  *
- * Wiring:  inputs by ioapic_set_irq (irq_sink_fn); messages leave through `deliver` (lapic_deliver fits).  On
- * this board pin 0 is the 8259's INTR (ExtINT), 1 and 3..15 the ISA interrupts, 2 the timer (IRQ 0), 16..19
- * PIRQ A..D, 20..23 the HPET. An input is "asserted" or not: polarity is kept for the guest to read back, and
- * not applied again. Threads: under the device lock. Theory:  82093AA data sheet (290566).
+ * Wiring:  inputs by ioapic_set_irq (irq_sink_fn); messages leave through `deliver` (lapic_deliver fits).
+ *          On this board pin 0 is the 8259's INTR (ExtINT), 1 and 3..15 the ISA interrupts, 2 the timer
+ *          (IRQ 0), 16..19 PIRQ A..D, 20..23 the HPET.
+ *          An input is "asserted" or not: polarity is kept for the guest to read back, not applied again.
+ * Threads: under the device lock.
+ * Theory:  82093AA data sheet (290566).
  */
 #ifndef SERAI_MONITOR_CHIPSET_IOAPIC_H
 #define SERAI_MONITOR_CHIPSET_IOAPIC_H

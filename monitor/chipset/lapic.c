@@ -18,9 +18,7 @@ static const uint32_t lvt_writable[LVT_COUNT] = {
 	[LVT_ERROR] = 0x100ff,
 };
 
-/* ---- vectors
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- vectors ------------------------------------------------------------------------------------ */
 
 static bool test_bit(const uint32_t *set, unsigned vector)
 {
@@ -108,8 +106,7 @@ void lapic_error(struct lapic *l, uint32_t bits)
 		lapic_local(l, LVT_ERROR);
 }
 
-/* ---- local sources
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- local sources ------------------------------------------------------------------------------ */
 
 static void tell(struct lapic *l, uint32_t what)
 {
@@ -184,8 +181,7 @@ void lapic_set_nmi(void *opaque, unsigned n, bool level)
 	}
 }
 
-/* ---- acknowledge and end of interrupt
- * ------------------------------------------------------------------------------------ */
+/* ---- acknowledge and end of interrupt ----------------------------------------------------------- */
 
 int lapic_ack(struct lapic_set *set, unsigned cpu)
 {
@@ -223,9 +219,7 @@ static void end_of_interrupt(struct lapic *l)
 		w->eoi(w->opaque, (unsigned)vector);
 }
 
-/* ---- registers
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- registers ---------------------------------------------------------------------------------- */
 
 uint32_t lapic_read(struct lapic_set *set, unsigned cpu, uint32_t off)
 {
@@ -348,9 +342,7 @@ void lapic_write(struct lapic_set *set, unsigned cpu, uint32_t off, uint32_t v)
 	}
 }
 
-/* ---- life cycle
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- life cycle --------------------------------------------------------------------------------- */
 
 void lapic_clear(struct lapic *l)
 {
@@ -402,6 +394,8 @@ static void lapic_settle(struct device *dev)
 	struct lapic *l = (struct lapic *)dev;
 
 	lapic_timer_settle(l);
+	/* Say it in any case: after a load the vCPU may know nothing, or something old. */
+	l->signalled = !(deliverable(l) >= 0 || extint(l));
 	lapic_update(l);
 }
 

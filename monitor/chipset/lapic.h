@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * monitor/chipset/lapic.h - the local APICs of all vCPUs: xAPIC, x2APIC, timer, messages between processors.
+ * monitor/chipset/lapic.h - the local APICs of all vCPUs: xAPIC, x2APIC, timer, inter-processor messages.
  *
  * Wiring:  fill `wires`; device_reset each of cpu[i].dev; each is a device of its own ("lapic", "0".."n-1").
  *          lapic_set_intr is the 8259's INTR (LINT0 of every CPU), lapic_set_nmi the board's NMI (LINT1).
  * Threads: under the device lock, but the lapic_vcpu_* functions, which take it themselves: they are what
  *          struct vcpu_platform wants, with opaque = struct lapic_set, and are called without it.
  *          Hot: EOI, task priority, arming the timer.
- * Not here: which guest-physical page is the APIC (the vCPU knows IA32_APIC_BASE); what a signal does (the
- * board). Theory:  Intel SDM volume 3A, chapter 11.
+ * Not here: which guest-physical page is the APIC (the vCPU knows IA32_APIC_BASE); what a signal does
+ *          (the board).
+ * Theory:  Intel SDM volume 3A, chapter 11.
  */
 #ifndef SERAI_MONITOR_CHIPSET_LAPIC_H
 #define SERAI_MONITOR_CHIPSET_LAPIC_H
@@ -61,8 +62,7 @@ struct lapic {
 
 struct lapic_wires {
 	void *opaque;
-	/* Raise or withdraw (INTR only) a request at a vCPU; `vector` is the start page of a SIPI. Any
-	 * thread. */
+	/* Raise or withdraw (INTR only) a request at a vCPU; `vector` is a SIPI's start page. */
 	void (*signal)(void *opaque, unsigned cpu, uint32_t what, bool raise, uint8_t vector);
 	/* EOI of a level-triggered vector, for the I/O APIC; may be NULL. */
 	void (*eoi)(void *opaque, unsigned vector);
@@ -86,8 +86,7 @@ struct lapic_set {
 void lapic_set_init(struct lapic_set *set, unsigned count, struct physmap *mem, struct timer_queue *timers);
 void lapic_set_destroy(struct lapic_set *set);
 
-/* ---- under the device lock
- * -------------------------------------------------------------------------------------- */
+/* ---- under the device lock ---------------------------------------------------------------------- */
 
 /* Registers by MMIO offset 0..0xff0; 32 bits. */
 uint32_t lapic_read(struct lapic_set *set, unsigned cpu, uint32_t off);
@@ -109,8 +108,7 @@ int lapic_ack(struct lapic_set *set, unsigned cpu);
 /* The INIT state of one local APIC (the vCPU's own reset by INIT calls nothing else). */
 void lapic_init_reset(struct lapic_set *set, unsigned cpu);
 
-/* ---- for struct vcpu_platform: take the lock; opaque is the struct lapic_set
- * --------------------------------------- */
+/* ---- for struct vcpu_platform: take the lock; opaque is the struct lapic_set -------------------- */
 
 int lapic_vcpu_ack(void *opaque, unsigned cpu);
 uint32_t lapic_vcpu_read(void *opaque, unsigned cpu, uint32_t off);

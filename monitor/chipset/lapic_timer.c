@@ -46,8 +46,7 @@ static int64_t deadline_ns(const struct lapic *l)
 	const struct vclock *clock = l->set->timers->clock;
 	uint64_t target = deadline_machine_tsc(l);
 
-	/* Differences are signed: an offset may put the target before power-on, or beyond what nanoseconds
-	 * hold. */
+	/* Signed: an offset may put the target before power-on, or beyond what nanoseconds hold. */
 	if ((int64_t)(target - vclock_tsc(clock)) <= 0)
 		return now_ns(l);
 	if (target - vclock_tsc(clock) > (uint64_t)INT64_MAX / 8)

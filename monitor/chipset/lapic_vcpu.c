@@ -193,16 +193,12 @@ bool lapic_vcpu_msr_write(void *opaque, unsigned cpu, uint32_t msr, uint64_t val
 	return ok;
 }
 
+/* Only this vCPU writes its task priority (and INIT, which stops it): no lock needed to read it. */
 unsigned lapic_vcpu_tpr_read(void *opaque, unsigned cpu)
 {
-	struct lapic *l = enter(opaque, cpu);
-	unsigned v;
+	struct lapic_set *set = opaque;
 
-	if (!l)
-		return 0;
-	v = l->s.tpr >> 4;
-	leave(l);
-	return v;
+	return cpu < set->count ? __atomic_load_n(&set->cpu[cpu].s.tpr, __ATOMIC_RELAXED) >> 4 : 0;
 }
 
 void lapic_vcpu_tpr_write(void *opaque, unsigned cpu, unsigned priority)

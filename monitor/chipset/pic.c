@@ -130,8 +130,7 @@ int pic_ack(struct pic *pic)
 		if (m != 8)
 			acknowledge(s, 1, m);
 		vector = s->base[1] | (m == 8 ? 7 : m);
-		/* The slave's INT falls during INTA and rises again for its next request: a new edge at the
-		 * master. */
+		/* The slave's INT falls during INTA, and rises for its next request: a new edge. */
 		drive(s, 0, CASCADE, false);
 	}
 	pic_settle(&pic->dev);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * monitor/chipset/pic.h - the two 8259A interrupt controllers of a PC, cascaded, with the edge/level
- * registers.
+ * monitor/chipset/pic.h - a PC's two 8259A interrupt controllers, cascaded, with edge/level registers.
  *
  * Ports:   0x20/0x21, 0xA0/0xA1, ELCR 0x4D0/0x4D1.
- * Wiring:  inputs by pic_set_irq (an irq_sink_fn, n = 0..15, 2 is the cascade and ignored); output `intr`.
+ * Wiring:  inputs by pic_set_irq (irq_sink_fn, n = 0..15, 2 is the cascade and ignored); output `intr`.
  *          Connect `intr`, then device_reset.  As on the chip, an edge input must stay high until it is
- * acknowledged: a pulse (irq_pulse) is withdrawn again and lost. Threads: under the device lock. Theory:
- * Intel 8259A data sheet (231468); PIIX4 data sheet 4.1.6 for ELCR.
+ *          acknowledged: a pulse (irq_pulse) is withdrawn again and lost.
+ * Threads: under the device lock.
+ * Theory:  Intel 8259A data sheet (231468); PIIX4 data sheet 4.1.6 for ELCR.
  */
 #ifndef SERAI_MONITOR_CHIPSET_PIC_H
 #define SERAI_MONITOR_CHIPSET_PIC_H
@@ -40,8 +40,7 @@ void pic_init(struct pic *pic, struct physmap *mem, struct timer_queue *timers);
 /* irq_sink_fn; opaque is the struct pic. */
 void pic_set_irq(void *opaque, unsigned n, bool level);
 
-/* The CPU's INTA cycle: the vector of the highest request, now in service; a spurious 7 or 15 when it went
- * away. */
+/* The CPU's INTA cycle: vector of the highest request, now in service; 7 or 15 when it went away. */
 int pic_ack(struct pic *pic);
 
 #endif

@@ -4,11 +4,15 @@
  *
  * Ports:   0x80, 0x92, 0xCF9 (through the PCI bus's byte_ops).
  * Wiring:  ISA devices drive piix4_isa_irq (irq_sink_fn, n = 0..15); piix4_init makes itself the PCI bus's
- * pirq listener. Outputs, each the OR of everyone on that wire: pic[0..15] for the 8259s; ioapic[0..23]: pin
- * 2 is IRQ 0, 1 and 3..15 the ISA interrupts (with PIRQs routed there by 0x60..0x63), 16..19 PIRQ A..D.  pin
- * 0 is not driven (the board joins it to the 8259's INTR). PCI slot s, pin p (1 = INTA) is PIRQ (s - 1 + p -
- * 1) mod 4. Threads: under the device lock. Not here: ELCR (pic.c), the A20 gate's effect: A20 is always on,
- * the setting only reads back. Theory:  PIIX3 (290550) and PIIX4 (290562) data sheets.
+ *          pirq listener.  Outputs, each the OR of everyone on that wire:
+ *            pic[0..15]    for the 8259s;
+ *            ioapic[0..23] pin 2 is IRQ 0; 1 and 3..15 the ISA interrupts (with PIRQs routed there by
+ *                          0x60..0x63); 16..19 PIRQ A..D; 0 is not driven: the board joins it to the
+ *                          8259's INTR.
+ *          PCI slot s, pin p (1 = INTA) is PIRQ (s - 1 + p - 1) mod 4.
+ * Threads: under the device lock.
+ * Not here: ELCR (pic.c); the A20 gate's effect: A20 is always on, the setting only reads back.
+ * Theory:  PIIX3 (290550) and PIIX4 (290562) data sheets.
  */
 #ifndef SERAI_MONITOR_CHIPSET_PIIX4_H
 #define SERAI_MONITOR_CHIPSET_PIIX4_H

@@ -189,18 +189,22 @@ static void pit_settle(struct device *dev)
 	timer_arm(&pit->timer, at);
 }
 
+/* Give the PIC the edge that fell due by tick t, if one did: wherever the wire was, it rises once. */
+static void pass_edge(struct pit *pit, uint64_t t)
+{
+	if (t < pit->s.edge)
+		return;
+	irq_set(&pit->irq, false);
+	irq_set(&pit->irq, true);
+	load_pending(&pit->s, 0, t);
+	pit->s.edge = next_edge(&pit->s, t);
+}
+
 static void edge_due(void *opaque)
 {
 	struct pit *pit = opaque;
-	uint64_t t = tick_now(pit);
 
-	if (t >= pit->s.edge) {
-		/* Wherever the wire was, the PIC sees it rise once. */
-		irq_set(&pit->irq, false);
-		irq_set(&pit->irq, true);
-		load_pending(&pit->s, 0, t);
-		pit->s.edge = next_edge(&pit->s, t);
-	}
+	pass_edge(pit, tick_now(pit));
 	pit_settle(&pit->dev);
 }
 
@@ -347,6 +351,7 @@ static void pit_write(void *opaque, uint64_t off, unsigned size, uint64_t v)
 	struct pit *pit = opaque;
 	uint64_t t = tick_now(pit);
 
+	pass_edge(pit, t); /* due, but the main loop has not come round to it: not lost by reprogramming */
 	advance(pit, t);
 	for (unsigned i = 0; i < size; i++, v >>= 8) {
 		if (off + i < 3)
@@ -354,9 +359,7 @@ static void pit_write(void *opaque, uint64_t off, unsigned size, uint64_t v)
 		else
 			control_write(pit, (uint8_t)v, t);
 	}
-	/* An edge that is due but not yet delivered is not lost by reprogramming another channel. */
-	if (!(t >= pit->s.edge && pit->s.armed[0] && periodic(&pit->s, 0)))
-		pit->s.edge = next_edge(&pit->s, t);
+	pit->s.edge = next_edge(&pit->s, t);
 	pit_settle(&pit->dev);
 }
 

@@ -5,7 +5,9 @@
  * Ports:   0x40..0x43, 0x61.
  * Wiring:  `irq` is OUT0.
  * Promise: nothing ticks: counts are computed from the virtual clock, so channel 0 does not drift however
- * late the main loop is. Threads: under the device lock. Theory:  Intel 8254 data sheet (231164).
+ *          late the main loop is.
+ * Threads: under the device lock.
+ * Theory:  Intel 8254 data sheet (231164).
  */
 #ifndef SERAI_MONITOR_CHIPSET_PIT_H
 #define SERAI_MONITOR_CHIPSET_PIT_H

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * monitor/chipset/pm.h - PIIX4 power management function (8086:7113): ACPI PM1, PM timer, GPE0, APM ports.
+ * monitor/chipset/pm.h - PIIX4 power management function (8086:7113): ACPI PM1, timer, GPE0, APM ports.
  *
  * Ports:   64 at PMBASE (config 0x40) while PMREGMISC bit 0 is set; 0xB2, 0xB3.
  * Wiring:  `sci` is ISA interrupt 9.
- * For the ACPI tables: PM1a_EVT = PMBASE+0, PM1a_CNT = +4, PM_TMR = +8, GPE0 = +0xC (4 bytes); SMI command
- * port 0xB2 with the two values below; S5 is SLP_TYP 0.  No SMM: the command sets SCI_EN directly, and
- * DEVACTB reads as if firmware's SMM set-up had been done. Threads: under the device lock. Theory:  PIIX4
- * data sheet (290562) 7; ACPI specification 4.8.
+ * Tables:  for ACPI: PM1a_EVT = PMBASE+0, PM1a_CNT = +4, PM_TMR = +8, GPE0 = +0xC (4 bytes); SMI command
+ *          port 0xB2 with the two values below; S5 is SLP_TYP 0.  No SMM: the command sets SCI_EN
+ *          directly, and DEVACTB reads as if firmware's SMM set-up had been done.
+ * Threads: under the device lock.
+ * Theory:  PIIX4 data sheet (290562) 7; ACPI specification 4.8.
  */
 #ifndef SERAI_MONITOR_CHIPSET_PM_H
 #define SERAI_MONITOR_CHIPSET_PM_H
@@ -40,8 +41,7 @@ struct pm {
 
 void pm_init(struct pm *pm, struct pci_bus *bus, uint8_t devfn);
 
-/* Program PMBASE to PM_DEFAULT_BASE and switch ACPI on, where no firmware does (direct kernel boot); after
- * reset. */
+/* PMBASE = PM_DEFAULT_BASE and ACPI on, where no firmware does it (direct kernel boot); after reset. */
 void pm_enable(struct pm *pm);
 
 /* The power button: sets PWRBTN_STS, which raises SCI when the guest enabled it. */

@@ -82,8 +82,7 @@ static int decode_hour(const struct rtc_state *s, uint8_t v)
 	return decode(s, v & 0x7f) % 12 + (v & 0x80 ? 12 : 0);
 }
 
-/* ---- time and its registers
- * --------------------------------------------------------------------------------------------- */
+/* ---- time and its registers --------------------------------------------------------------------- */
 
 static void show_time(struct rtc_state *s, int64_t now)
 {
@@ -133,9 +132,7 @@ static int64_t fraction_of(const struct rtc_state *s, int64_t now)
 	return t - to_seconds(t) * SECOND;
 }
 
-/* ---- events
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- events ------------------------------------------------------------------------------------- */
 
 /* Ticks of the 32768 Hz clock in one periodic interrupt; 0: off. */
 static uint64_t periodic_ticks(const struct rtc_state *s)
@@ -244,9 +241,7 @@ static void event_due(void *opaque)
 	rtc_settle(opaque);
 }
 
-/* ---- registers
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- registers ---------------------------------------------------------------------------------- */
 
 static bool is_time(unsigned index)
 {
@@ -346,9 +341,7 @@ static void rtc_write(void *opaque, uint64_t off, unsigned size, uint64_t v)
 
 static const struct io_ops rtc_ops = { rtc_read, rtc_write };
 
-/* ---- for the board
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- for the board ------------------------------------------------------------------------------ */
 
 uint8_t rtc_cmos_get(struct rtc *rtc, unsigned index)
 {

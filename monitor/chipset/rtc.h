@@ -18,8 +18,7 @@ struct rtc {
 	struct rtc_state {
 		int64_t offset; /* RTC time (ns since 1970, as the registers show it) minus virtual time */
 		int64_t seen;   /* virtual ns up to which periodic, alarm and update events are accounted */
-		uint8_t cmos[256]; /* time registers are valid only while the clock is held (SET, divider
-				      reset) */
+		uint8_t cmos[256]; /* time registers: valid only while the clock is held */
 		uint8_t index[2];  /* ports 0x70 (bit 7: NMI masked) and 0x72 */
 		uint8_t reserved[6];
 	} s;

@@ -33,8 +33,7 @@ void physmap_destroy(struct physmap *m)
 	pthread_mutex_destroy(&m->lock);
 }
 
-/* ---- the flat view
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the flat view ------------------------------------------------------------------------------ */
 
 static int by_value(const void *a, const void *b)
 {
@@ -173,8 +172,7 @@ void physmap_remove(struct physmap *m, int handle)
 	map_changed(m);
 }
 
-/* ---- look-up
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- look-up ------------------------------------------------------------------------------------ */
 
 /* Index of the first flat region that ends at or after gpa; flat_count when none does. */
 static unsigned flat_search(const struct physmap *m, uint64_t gpa)
@@ -214,9 +212,7 @@ bool physmap_find(struct physmap *m, uint64_t gpa, struct phys_region *out)
 	return find_or_next(m, gpa, out);
 }
 
-/* ---- DMA
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- DMA ---------------------------------------------------------------------------------------- */
 
 /* Bytes from gpa on that one region, or one hole, answers for: at most len. *r has no memory in a hole. */
 static uint64_t dma_step(struct physmap *m, uint64_t gpa, uint64_t len, struct phys_region *r)
@@ -318,8 +314,7 @@ void phys_write(struct physmap *m, uint64_t gpa, const void *buf, uint64_t len)
 	}
 }
 
-/* ---- vCPU accesses to devices
- * ---------------------------------------------------------------------------------------- */
+/* ---- vCPU accesses to devices ------------------------------------------------------------------- */
 
 uint64_t phys_io_read(struct physmap *m, const struct phys_region *r, uint64_t gpa, unsigned size)
 {

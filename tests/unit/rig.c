@@ -100,8 +100,7 @@ void rig_pci_write(struct rig *r, uint8_t devfn, uint8_t off, unsigned size, uin
 	port_write(&r->mem, pci_select(r, devfn, off), size, v);
 }
 
-/* ---- save, load, golden files
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- save, load, golden files ------------------------------------------------------------------- */
 
 static GBytes *saved(struct device *dev)
 {

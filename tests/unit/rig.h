@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tests/unit/rig.h - a bench for one device: memory, ports, a clock the test moves by hand, a listener on its
- *wires.
+ * tests/unit/rig.h - a bench for one device: memory, ports, a clock moved by hand, a listener on wires.
  *
  *	static void raises(void **state)
  *	{
@@ -116,8 +115,8 @@ bool rig_reloads_golden(struct rig *r, struct device *dev, const char *name);
 bool rig_loads_golden(struct rig *r, struct device *dev, const char *name);
 
 /*
- * Load `rounds` damaged copies of the device's present state; after each that its check lets through, `use` works with
- * the device.  Passing means the sanitizers and the test itself found nothing.
+ * Load `rounds` damaged copies of the device's present state; after each that its check lets through, `use`
+ * works with the device.  Passing means the sanitizers and the test itself found nothing.
  */
 void rig_loads_hostile(struct rig *r, struct device *dev, unsigned rounds, void (*use)(void *), void *opaque);
 

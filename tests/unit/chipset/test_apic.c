@@ -168,9 +168,7 @@ static uint64_t msr_get(struct bench *b, unsigned cpu, uint32_t msr)
 	return v;
 }
 
-/* ---- local APIC
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- local APIC --------------------------------------------------------------------------------- */
 
 static void reset_values(void **state)
 {
@@ -455,8 +453,7 @@ static void x2apic(void **state)
 	assert_int_equal(get(b, 2, SVR), 0xff);
 }
 
-/* ---- with the I/O APIC and the 8259
- * ------------------------------------------------------------------------------------------------- */
+/* ---- with the I/O APIC and the 8259 ------------------------------------------------------------- */
 
 static void redirect(struct bench *b, unsigned pin, uint64_t entry)
 {

@@ -254,6 +254,15 @@ static void rate_is_exact(void **state)
 	ticks(b, 10);
 	assert_int_equal(b->r->irq[0].rises, 2);
 	assert_true(b->r->irq[0].level); /* held until the next edge */
+	/* an edge that is due when the guest touches another channel, or this one again, is not lost */
+	load(b, 0, 4, 100);
+	b->r->irq[0].rises = 0;
+	vclock_set_tsc(&b->r->clock, (uint64_t)rig_now(b->r) + 1000000);
+	load(b, 2, 0, 100);
+	assert_int_equal(b->r->irq[0].rises, 1);
+	load(b, 0, 4, 100);
+	ticks(b, 102);
+	assert_int_equal(b->r->irq[0].rises, 2);
 }
 
 static void bcd_and_latches(void **state)

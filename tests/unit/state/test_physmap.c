@@ -254,6 +254,57 @@ static void ports(void **state)
 	rig_free(r);
 }
 
+/* A reader beside a writer: whatever it finds is one of the maps that existed, never a mixture. */
+struct race {
+	struct rig *r;
+	_Atomic bool stop;
+	_Atomic unsigned torn, looks;
+};
+
+static void *look_up(void *opaque)
+{
+	struct race *race = opaque;
+	struct phys_region f;
+
+	while (!atomic_load(&race->stop)) {
+		for (uint64_t gpa = 0; gpa < RIG_RAM; gpa += 0x7000) {
+			if (!physmap_find(&race->r->mem, gpa, &f) || gpa - f.gpa >= f.size ||
+				(f.ops == NULL) == (f.rd == NULL) ||
+				(f.rd && f.rd - f.gpa != race->r->ram.base))
+				atomic_fetch_add(&race->torn, 1);
+			atomic_fetch_add(&race->looks, 1);
+		}
+	}
+	return NULL;
+}
+
+static void look_up_beside_changes(void **state)
+{
+	struct race race = { .r = rig_new() };
+	struct probe p = { 0 };
+	pthread_t thread;
+	int h = add_probe(race.r, &p, 0x10000, 0x20000, 1);
+
+	(void)state;
+	pthread_create(&thread, NULL, look_up, &race);
+	for (unsigned i = 0; i < 3000 || atomic_load(&race.looks) < 100000; i++) {
+		struct phys_region moved = { .gpa = 0x10000 + i % 16 * 0x8000,
+			.size = 0x8000 + i % 5 * 0x4000,
+			.ops = &probe_ops,
+			.opaque = &p,
+			.priority = 1,
+			.name = "probe" };
+
+		pthread_mutex_lock(&race.r->mem.lock);
+		physmap_update(&race.r->mem, h, &moved);
+		pthread_mutex_unlock(&race.r->mem.lock);
+	}
+	atomic_store(&race.stop, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(race.torn, 0);
+	rig_free(race.r);
+}
+
 static void too_much_memory(void **state)
 {
 	struct ram ram;
@@ -278,6 +329,7 @@ int main(void)
 		cmocka_unit_test(code_hook),
 		cmocka_unit_test(reentrancy_is_refused),
 		cmocka_unit_test(ports),
+		cmocka_unit_test(look_up_beside_changes),
 		cmocka_unit_test(too_much_memory),
 	};
 
