@@ -58,10 +58,14 @@ static void check_bytes(
 	g_string_append_c(c->why, '\n');
 }
 
-static void check_fault(struct cmp *c, const struct outcome *a, const struct outcome *b)
+static void check_fault(
+	struct cmp *c, const struct loose *l, const struct outcome *a, const struct outcome *b)
 {
 	uint32_t mask = ~0u;
 
+	if (l->any_alignment_fault && (a->vector == 13 || a->vector == 17) &&
+		(b->vector == 13 || b->vector == 17))
+		return;
 	if (a->vector != b->vector) {
 		c->same = false;
 		if (c->why)
@@ -72,16 +76,17 @@ static void check_fault(struct cmp *c, const struct outcome *a, const struct out
 	if (a->vector == 14 && a->cr2 >= 0x7ffffffff000)
 		mask = ~1u;
 	check(c, "error code", ~0u, a->error_code & mask, b->error_code & mask);
-	check(c, "cr2", ~0u, a->cr2, b->cr2);
+	check(c, "cr2", ~0u, a->cr2 & ~l->cr2, b->cr2 & ~l->cr2);
 }
 
-static void check_xstate(struct cmp *c, const uint8_t *a, const uint8_t *b)
+static void check_xstate(struct cmp *c, const struct loose *l, const uint8_t *a, const uint8_t *b)
 {
 	if (!memcmp(a, b, XSAVE_BYTES))
 		return;
 	check(c, "fcw", ~0u, xs_get(a, XS_FCW, 2), xs_get(b, XS_FCW, 2));
-	check(c, "fsw", ~0u, xs_get(a, XS_FSW, 2), xs_get(b, XS_FSW, 2));
-	check(c, "ftw", ~0u, a[XS_FTW], b[XS_FTW]);
+	check(c, "fsw", ~0u, xs_get(a, XS_FSW, 2) & ~(uint32_t)l->fsw,
+		xs_get(b, XS_FSW, 2) & ~(uint32_t)l->fsw);
+	check(c, "ftw", ~0u, a[XS_FTW] & ~l->ftw, b[XS_FTW] & ~l->ftw);
 	check(c, "mxcsr", ~0u, xs_get(a, XS_MXCSR, 4), xs_get(b, XS_MXCSR, 4));
 	for (unsigned i = 0; i < 8; i++)
 		check_bytes(c, "st", i, a + XS_ST(i), b + XS_ST(i), 10);
@@ -115,6 +120,12 @@ static void check_memory(struct cmp *c, const struct loose *l, const uint8_t *a,
 	}
 }
 
+/* The kernel's IRET back to user mode turns null selectors 1 to 3 into 0; whether it ran is chance. */
+static uint16_t plain_null(uint16_t selector)
+{
+	return selector < 4 ? 0 : selector;
+}
+
 bool outcomes_agree(
 	const struct test_case *tc, const struct outcome *native, const struct outcome *guest, GString *why)
 {
@@ -127,19 +138,20 @@ bool outcomes_agree(
 	loose_for(tc, native, &loose);
 	if (loose.skip)
 		return true;
-	check_fault(&c, native, guest);
+	check_fault(&c, &loose, native, guest);
 	check(&c, "rip", ~0u, native->s.rip, guest->s.rip);
 	check(&c, "rflags", ~0u, native->s.rflags & ~loose.rflags, guest->s.rflags & ~loose.rflags);
 	for (unsigned i = 0; i < (tc->bits == 64 ? 16 : 8); i++)
-		check(&c, i < 8 ? reg64[i] : "r", i < 8 ? ~0u : i, native->s.gpr[i] & mask,
-			guest->s.gpr[i] & mask);
+		if (!(loose.gpr >> i & 1))
+			check(&c, i < 8 ? reg64[i] : "r", i < 8 ? ~0u : i, native->s.gpr[i] & mask,
+				guest->s.gpr[i] & mask);
 	if (tc->bits == 64) {
 		check(&c, "fs base", ~0u, native->s.fs_base, guest->s.fs_base);
 		check(&c, "gs base", ~0u, native->s.gs_base, guest->s.gs_base);
 	}
 	for (unsigned i = 0; i < 5; i++)
-		check(&c, sel_names[i], ~0u, native->s.sel[i], guest->s.sel[i]);
-	check_xstate(&c, native->s.xsave, guest->s.xsave);
+		check(&c, sel_names[i], ~0u, plain_null(native->s.sel[i]), plain_null(guest->s.sel[i]));
+	check_xstate(&c, &loose, native->s.xsave, guest->s.xsave);
 	check_memory(&c, &loose, native->mem, guest->mem);
 	return c.same;
 }

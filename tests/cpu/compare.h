@@ -12,12 +12,20 @@
 /* What the architecture leaves open in a case (undefined.c): bits that are 1 are not compared. */
 struct loose {
 	uint64_t rflags;
-	bool skip; /* nothing can be said of this outcome; counted apart */
+	uint64_t cr2;
+	uint8_t ftw;
+	uint16_t fsw;
+	uint16_t gpr;             /* registers by number */
+	bool any_alignment_fault; /* #GP and #AC are the same */
+	bool skip;                /* nothing can be said of this outcome; counted apart */
 	unsigned range_count;
 	struct loose_range {
 		uint32_t from, to; /* offsets in the memory image */
 	} range[4 * 4];
 };
+
+/* Flags an instruction leaves undefined that the interpreter cannot take from the host CPU; 0 for most. */
+uint64_t undefined_flags(ZydisMnemonic mnemonic);
 
 void loose_for(const struct test_case *tc, const struct outcome *native, struct loose *loose);
 

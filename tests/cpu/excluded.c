@@ -20,6 +20,8 @@ static const struct {
 	X(CPUID, "guest's own"), X(RDTSC, "time"), X(RDTSCP, "time"), X(RDPMC, "counter"), X(RDRAND, "random"),
 	X(RDSEED, "random"), X(RDPID, "guest's own"), X(RDPRU, "counter"), X(XGETBV, "guest's own XCR0"),
 	X(RDPKRU, "guest's own CR4.PKE"), X(WRPKRU, "guest's own CR4.PKE"),
+	/* Under KVM on AMD it comes back with RIP at the instruction, not behind it. */
+	X(INT1, "host hypervisor"),
 	/* Linux emulates them for user mode when CR4.UMIP is set. */
 	X(SGDT, "UMIP"), X(SIDT, "UMIP"), X(SLDT, "UMIP"), X(STR, "UMIP"), X(SMSW, "UMIP"),
 	/* Header and layout follow the components in use; tests/unit/cpu has them. */
@@ -94,6 +96,14 @@ static bool extension_carried(const ZydisDecodedInstruction *insn)
 	}
 }
 
+static bool has_repeat_prefix(const ZydisDecodedInstruction *insn)
+{
+	for (unsigned i = 0; i < insn->raw.prefix_count; i++)
+		if (insn->raw.prefixes[i].value == 0xf2 || insn->raw.prefixes[i].value == 0xf3)
+			return true;
+	return false;
+}
+
 bool form_allowed(const ZydisDecodedInstruction *insn)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(excluded); i++)
@@ -105,6 +115,23 @@ bool form_allowed(const ZydisDecodedInstruction *insn)
 	if (insn->machine_mode == ZYDIS_MACHINE_MODE_LONG_64 &&
 		insn->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE &&
 		insn->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
+		return false;
+	/* A repeat prefix turns LOOPE and LOOPNE into one another on AMD; Intel ignores it. */
+	if ((insn->mnemonic == ZYDIS_MNEMONIC_LOOPE || insn->mnemonic == ZYDIS_MNEMONIC_LOOPNE) &&
+		has_repeat_prefix(insn))
+		return false;
+	/* W1 outside 64-bit mode: ignored by Intel, #UD on AMD. */
+	if (insn->machine_mode != ZYDIS_MACHINE_MODE_LONG_64 &&
+		insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && insn->raw.vex.W &&
+		(insn->mnemonic == ZYDIS_MNEMONIC_VPINSRD || insn->mnemonic == ZYDIS_MNEMONIC_VPEXTRD))
+		return false;
+	/* 0F 0D with a register: a NOP on Intel, #UD on AMD. */
+	if (insn->opcode_map == ZYDIS_OPCODE_MAP_0F && insn->opcode == 0x0d && insn->raw.modrm.mod == 3)
+		return false;
+	/* REX.W before them: a 64-bit offset on Intel, ignored by AMD. */
+	if (insn->attributes & ZYDIS_ATTRIB_HAS_REX && insn->raw.rex.W &&
+		(insn->mnemonic == ZYDIS_MNEMONIC_LSS || insn->mnemonic == ZYDIS_MNEMONIC_LFS ||
+			insn->mnemonic == ZYDIS_MNEMONIC_LGS))
 		return false;
 	return true;
 }

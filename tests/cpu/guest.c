@@ -105,6 +105,7 @@ static void build_descriptors(struct guest *g)
 
 	for (unsigned i = 0; i < ARRAY_LEN(gdt); i++)
 		put64(g, GPA(8) + i * 8, gdt[i]);
+	put64(g, GPA(8) + 15 * 8, 0x0040f50000000000); /* Linux keeps the CPU number in its limit */
 	for (unsigned i = 0; i < SEGMENTS_LDT; i++)
 		put64(g, GPA(8) + 0x400 + i * 8, seg_descriptor(&seg_ldt[i]));
 	put64(g, GPA(8) + SEL_TSS, (tss & 0xffffff) << 16 | 0x8b0000000067 | (tss >> 24 & 0xff) << 56);
@@ -221,6 +222,7 @@ static void load_case(struct guest *g, const struct test_case *tc, const uint8_t
 	memcpy(s->gpr, tc->init.gpr, sizeof(s->gpr));
 	s->rip = tc->init.rip;
 	memcpy(s->xsave.bytes, tc->init.xsave, XSAVE_BYTES);
+	memcpy(s->xsave.bytes + XS_MXCSR_MASK, g->start.xsave.bytes + XS_MXCSR_MASK, 4);
 	for (unsigned i = 0; i < 5; i++)
 		s->seg[seg_of[i]] = hidden_part(tc->init.sel[i]);
 	if (tc->bits == 64) {

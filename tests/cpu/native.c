@@ -178,12 +178,16 @@ bool native_init(GError **error)
 {
 	const struct itimerval tick = { { 0, 20000 }, { 0, 20000 } };
 	stack_t ss = { .ss_sp = SIG_STACK, .ss_size = SIG_BYTES };
-	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER, .sa_sigaction = on_signal };
+	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER,
+		.sa_sigaction = on_signal };
 
 	if (!(getauxval(AT_HWCAP2) & 2))
 		return fail(error, SERAI_ERROR_HOST, "this kernel does not let programs use WRFSBASE");
 	if (!map_sandbox(error))
 		return false;
+	for (unsigned i = 0; i < DATA_PAGES; i++) /* present, so that error codes say so */
+		(void)*(volatile uint8_t *)(uint64_t)(DATA_BASE + i * CASE_PAGE);
+	(void)*(volatile uint8_t *)CODE_BASE;
 	memcpy((void *)EXIT_BASE, native_exit_page, (size_t)(native_exit_page_end - native_exit_page));
 	mprotect((void *)EXIT_BASE, CASE_PAGE, PROT_READ | PROT_EXEC);
 	CTX->exit_ptr = (uint64_t)native_exit;

@@ -52,6 +52,65 @@ static void loosen(struct loose *loose, int64_t at, uint32_t from, uint32_t to)
 			(struct loose_range){ (uint32_t)at + from, (uint32_t)at + to };
 }
 
+uint64_t undefined_flags(ZydisMnemonic mnemonic)
+{
+	switch (mnemonic) {
+	/* 64-bit mode has no such instructions, so ours are written from the manual. */
+	case ZYDIS_MNEMONIC_AAA:
+	case ZYDIS_MNEMONIC_AAS:
+		return FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_PF;
+	case ZYDIS_MNEMONIC_AAD:
+	case ZYDIS_MNEMONIC_AAM:
+		return FLAG_OF | FLAG_AF | FLAG_CF;
+	case ZYDIS_MNEMONIC_DAA:
+	case ZYDIS_MNEMONIC_DAS:
+		return FLAG_OF;
+	default:
+		return 0;
+	}
+}
+
+/* The large FPU images: AMD looks at their last byte first, Intel at their first, so CR2 says different
+ * things of the same page; and where EFLAGS.AC and the 16-byte rule both object, which exception comes is the
+ * model's choice. */
+static void loosen_images(const ZydisDecodedInstruction *insn, bool faulted, struct loose *loose)
+{
+	switch (insn->mnemonic) {
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+		loose->any_alignment_fault = true;
+		loose->cr2 = CASE_PAGE - 1;
+		break;
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FRSTOR:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FLDENV:
+		loose->cr2 = CASE_PAGE - 1;
+		break;
+	case ZYDIS_MNEMONIC_MASKMOVQ: /* AMD has entered MMX state when the fault comes */
+	case ZYDIS_MNEMONIC_CVTPD2PI:
+	case ZYDIS_MNEMONIC_CVTTPD2PI:
+	case ZYDIS_MNEMONIC_CVTPS2PI:
+	case ZYDIS_MNEMONIC_CVTTPS2PI:
+	case ZYDIS_MNEMONIC_CVTPI2PS:
+	case ZYDIS_MNEMONIC_CVTPI2PD:
+		if (faulted) {
+			loose->ftw = 0xff;
+			loose->fsw = 0x3800;
+		}
+		break;
+	case ZYDIS_MNEMONIC_POPA: /* AMD loads registers as it goes */
+	case ZYDIS_MNEMONIC_POPAD:
+		if (faulted)
+			loose->gpr = 0xffef;
+		break;
+	default:
+		break;
+	}
+}
+
 /* Last instruction, data and opcode pointers of the FPU: CPUs differ in when they update them (AMD: only with
  * an unmasked exception pending), and the interpreter's point into itself. */
 static void loosen_fpu_pointers(const struct test_case *tc, unsigned i, const ZydisDecodedInstruction *insn,
@@ -85,7 +144,11 @@ void loose_for(const struct test_case *tc, const struct outcome *native, struct 
 	/* Jumps that landed inside an instruction can make a loop: how far it came when the timer rang means
 	 * nothing. */
 	loose->skip = native->vector == VECTOR_HUNG;
-	for (unsigned i = 0; i < tc->count; i++)
-		if (decode(tc, i, &insn, ops) && insn.operand_count)
-			loosen_fpu_pointers(tc, i, &insn, ops, loose);
+	for (unsigned i = 0; i < tc->count; i++) {
+		if (!decode(tc, i, &insn, ops) || !insn.operand_count)
+			continue;
+		loose->rflags |= undefined_flags(insn.mnemonic);
+		loosen_images(&insn, native->vector < 32, loose);
+		loosen_fpu_pointers(tc, i, &insn, ops, loose);
+	}
 }

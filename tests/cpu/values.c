@@ -187,7 +187,8 @@ uint16_t gen_selector(struct rng *r)
 		return gdt[rng_below(r, ARRAY_LEN(gdt))];
 	if (rng_percent(r, 85))
 		return (uint16_t)(rng_below(r, 8) << 3 | 4 | (rng_percent(r, 80) ? 3 : rng_below(r, 4)));
-	return (uint16_t)rng_below(r, rng_percent(r, 50) ? 0x80 : 0x10000);
+	return (uint16_t)rng_below(
+		r, rng_percent(r, 50) ? 0x78 : 0x10000); /* 0x78: its limit is the CPU's number */
 }
 
 /* Flat mostly, as in every system since 1992; the stack sometimes a 16-bit one. */
