@@ -4,6 +4,7 @@
 `SERAI_TEST_QEMU=1` runs the same under QEMU's TCG, to tell a test's mistake from Serai's.
 """
 
+import codecs
 import os
 import pathlib
 import re
@@ -70,7 +71,9 @@ class Vm:
         self.serai = serai
         self.folder = tempfile.mkdtemp(prefix="serai-test-")
         self.monitor = os.path.join(self.folder, "monitor")
-        self.text = ""
+        self.text = ""  # of the serial line, without carriage returns and escape sequences
+        self.raw = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.seen = 0
         self.start = time.monotonic()
         self.terminal, far = os.openpty()
@@ -104,8 +107,11 @@ class Vm:
     def pump(self, seconds):
         """Take what the guest wrote within `seconds`, or until it writes something."""
         if select.select([self.terminal], [], [], seconds)[0]:
-            data = os.read(self.terminal, 65536).decode("utf-8", errors="replace")
-            self.text += data.replace("\r", "")
+            self.raw += self.decoder.decode(os.read(self.terminal, 65536))
+            unfinished = re.search(r"\x1b(\[[0-9;?]*)?$", self.raw)
+            whole = unfinished.start() if unfinished else len(self.raw)
+            self.text += re.sub(r"\r|\x1b\[[0-9;?]*[A-Za-z]|\x1b[()].", "", self.raw[:whole])
+            self.raw = self.raw[whole:]
             return True
         return False
 
