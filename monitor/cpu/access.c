@@ -162,17 +162,32 @@ static unsigned piece_in_page(uint64_t la, unsigned len)
 	return MIN_OF(len, room);
 }
 
-static void copy(struct vcpu *v, uint64_t la, uint8_t *buf, unsigned len, unsigned access, unsigned seg)
+/* Where a linear address wraps: the processor's own accesses are 64 bits wide in compatibility mode too. */
+static uint64_t wrap(const struct vcpu *v, uint64_t la)
+{
+	return v->long_mode && la >> 32 ? la : la & v->la_mask;
+}
+
+/* What the whole operand's address must satisfy before any of its pages is looked at. */
+static void check_address(struct vcpu *v, uint64_t la, unsigned len, unsigned seg)
+{
+	if (v->la_mask == UINT64_MAX) {
+		canonical_or_raise(v, la, seg);
+		canonical_or_raise(v, la + len - 1, seg);
+	} else if (unlikely(la + len - 1 > v->la_mask) && v->seg_base[seg] == 0) {
+		cpu_raise_error(v, seg == S_SS ? EXC_SS : EXC_GP, 0); /* a flat segment ends there */
+	}
+}
+
+static void copy(struct vcpu *v, uint64_t la, uint8_t *buf, unsigned len, unsigned access)
 {
 	bool write = access & ACC_WRITE;
 	unsigned first = piece_in_page(la, len);
 	struct target t[2];
 
-	canonical_or_raise(v, la, seg);
 	t[0] = translate(v, la, access);
 	if (first < len) {
-		canonical_or_raise(v, la + first, seg);
-		t[1] = translate(v, (la + first) & v->la_mask, access);
+		t[1] = translate(v, wrap(v, la + first), access);
 	}
 	for (unsigned i = 0; len; i++) {
 		unsigned n = i ? len : first;
@@ -221,26 +236,27 @@ void lin_write_slow(struct vcpu *v, uint64_t la, unsigned size, uint64_t value, 
 
 void lin_read_bytes(struct vcpu *v, uint64_t la, void *buf, unsigned len, unsigned seg)
 {
+	check_address(v, la, len, seg);
 	if (unlikely(v->view == TLB_CHECKED))
 		checked_view(v, la, len, false);
-	copy(v, la, buf, len, access_now(v, false), seg);
+	copy(v, la, buf, len, access_now(v, false));
 }
 
 void lin_write_bytes(struct vcpu *v, uint64_t la, const void *buf, unsigned len, unsigned seg)
 {
+	check_address(v, la, len, seg);
 	if (unlikely(v->view == TLB_CHECKED))
 		checked_view(v, la, len, true);
-	copy(v, la, (uint8_t *)(uintptr_t)buf, len, access_now(v, true), seg);
+	copy(v, la, (uint8_t *)(uintptr_t)buf, len, access_now(v, true));
 }
 
 void lin_probe_write(struct vcpu *v, uint64_t la, unsigned len, unsigned seg)
 {
 	unsigned first = piece_in_page(la, len);
 
-	canonical_or_raise(v, la, seg);
+	check_address(v, la, len, seg);
 	translate(v, la, access_now(v, true));
 	if (first < len) {
-		canonical_or_raise(v, la + first, seg);
 		translate(v, (la + first) & v->la_mask, access_now(v, true));
 	}
 }
@@ -249,9 +265,9 @@ void *lin_direct(struct vcpu *v, uint64_t la, unsigned len, enum tlb_kind kind, 
 {
 	if (piece_in_page(la, len) < len)
 		return NULL;
+	check_address(v, la, len, seg);
 	if (unlikely(v->view == TLB_CHECKED))
 		checked_view(v, la, len, kind == TLB_WRITE);
-	canonical_or_raise(v, la, seg);
 	return translate(v, la, access_now(v, kind == TLB_WRITE)).host;
 }
 
@@ -259,25 +275,25 @@ uint64_t sys_read(struct vcpu *v, uint64_t la, unsigned size)
 {
 	uint64_t value = 0;
 
-	copy(v, la & v->la_mask, (uint8_t *)&value, size, ACC_IMPLICIT, S_DS);
+	copy(v, v->long_mode ? la : la & v->la_mask, (uint8_t *)&value, size, ACC_IMPLICIT);
 	return value;
 }
 
 void sys_write(struct vcpu *v, uint64_t la, unsigned size, uint64_t value)
 {
-	copy(v, la & v->la_mask, (uint8_t *)&value, size, ACC_IMPLICIT | ACC_WRITE, S_DS);
+	copy(v, v->long_mode ? la : la & v->la_mask, (uint8_t *)&value, size, ACC_IMPLICIT | ACC_WRITE);
 }
 
 void lin_write_as(struct vcpu *v, unsigned cpl, uint64_t la, unsigned size, uint64_t value)
 {
-	copy(v, la, (uint8_t *)&value, size, ACC_WRITE | (cpl == 3 ? ACC_USER : 0), S_SS);
+	copy(v, la, (uint8_t *)&value, size, ACC_WRITE | (cpl == 3 ? ACC_USER : 0));
 }
 
 uint64_t lin_read_as(struct vcpu *v, unsigned cpl, uint64_t la, unsigned size)
 {
 	uint64_t value = 0;
 
-	copy(v, la, (uint8_t *)&value, size, cpl == 3 ? ACC_USER : 0, S_SS);
+	copy(v, la, (uint8_t *)&value, size, cpl == 3 ? ACC_USER : 0);
 	return value;
 }
 

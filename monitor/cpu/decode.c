@@ -153,7 +153,7 @@ static uint8_t address_register(ZydisRegister reg)
 	return insn_gpr(reg, &n, &high) ? n : GPR_NONE;
 }
 
-static void set_memory(struct insn *i, const ZydisDecodedOperand *op)
+static void set_memory(struct insn *i, const ZydisDecodedOperand *op, const ZydisDecodedInstruction *in)
 {
 	const ZydisDecodedOperandMem *m = &op->mem;
 
@@ -163,6 +163,11 @@ static void set_memory(struct insn *i, const ZydisDecodedOperand *op)
 	i->disp = m->disp.has_displacement ? m->disp.value : 0;
 	if (i->base == GPR_RIP)
 		i->disp += i->len;
+	/* mod 0 with SIB base 5 means no base, extended by B or not; Zydis 4.0 sees R13 under VEX. */
+	if ((in->attributes & ZYDIS_ATTRIB_HAS_SIB) && in->raw.modrm.mod == 0 && in->raw.sib.base == 5) {
+		i->base = GPR_NONE;
+		i->disp = in->raw.disp.value;
+	}
 	if (m->segment >= ZYDIS_REGISTER_ES && m->segment <= ZYDIS_REGISTER_GS)
 		i->seg = (uint8_t)(m->segment - ZYDIS_REGISTER_ES);
 	if (m->type == ZYDIS_MEMOP_TYPE_VSIB) {
@@ -178,7 +183,8 @@ static void set_memory(struct insn *i, const ZydisDecodedOperand *op)
 		i->flags |= INSN_WRITE;
 }
 
-static void set_operand(struct insn *i, const ZydisDecodedOperand *op, unsigned k)
+static void set_operand(
+	struct insn *i, const ZydisDecodedOperand *op, unsigned k, const ZydisDecodedInstruction *in)
 {
 	bool high = false;
 
@@ -194,7 +200,7 @@ static void set_operand(struct insn *i, const ZydisDecodedOperand *op, unsigned 
 			i->vectors[k] = register_number(op->reg.value, &high);
 		break;
 	case ZYDIS_OPERAND_TYPE_MEMORY:
-		set_memory(i, op);
+		set_memory(i, op, in);
 		break;
 	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
 		if (op->imm.is_relative)
@@ -229,6 +235,12 @@ static void set_string_segment(struct insn *i, const struct decoded *d)
 	}
 }
 
+static bool is_avx_set(ZydisISASet set)
+{
+	return set == ZYDIS_ISA_SET_AVX || set == ZYDIS_ISA_SET_AVX2 || set == ZYDIS_ISA_SET_F16C ||
+	       set == ZYDIS_ISA_SET_FMA || set == ZYDIS_ISA_SET_AVXAES || set == ZYDIS_ISA_SET_AVX2GATHER;
+}
+
 static uint8_t fpu_needs(const struct decoded *d)
 {
 	uint8_t needs = 0;
@@ -247,15 +259,22 @@ static uint8_t fpu_needs(const struct decoded *d)
 		if (d->op[k].type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
 		c = ZydisRegisterGetClass(d->op[k].reg.value);
+		if (c == ZYDIS_REGCLASS_X87)
+			return FPU_X87;
 		if (c == ZYDIS_REGCLASS_MMX)
 			needs |= FPU_MMX;
 		else if (c == ZYDIS_REGCLASS_XMM || c == ZYDIS_REGCLASS_YMM)
 			needs |= vex ? FPU_AVX : FPU_SSE;
 	}
-	if (d->in.meta.isa_set == ZYDIS_ISA_SET_SSEMXCSR)
-		needs |= vex ? FPU_AVX : FPU_SSE;
-	if (vex && !needs)
-		needs = d->in.meta.isa_set == ZYDIS_ISA_SET_AVX ? FPU_AVX : FPU_VEX;
+	if (needs)
+		return needs;
+	/* Vector instructions between memory and general registers have no vector operand to tell by. */
+	if (vex)
+		return is_avx_set(d->in.meta.isa_set) ? FPU_AVX : FPU_VEX;
+	if (d->in.meta.isa_set == ZYDIS_ISA_SET_SSEMXCSR ||
+		(d->in.meta.exception_class >= ZYDIS_EXCEPTION_CLASS_SSE1 &&
+			d->in.meta.exception_class <= ZYDIS_EXCEPTION_CLASS_SSE7))
+		return FPU_SSE;
 	return needs;
 }
 
@@ -287,6 +306,8 @@ static insn_fn *choose_row(struct insn *i, const struct decoded *d)
 	case ZYDIS_MNEMONIC_OUT:
 		i->port_size = (uint8_t)(d->op[1].size / 8);
 		return insn_out;
+	case ZYDIS_MNEMONIC_PAUSE: /* with REX.B the same byte is an exchange after all */
+		return d->in.raw.rex.B ? insn_xchg_r8 : insn_nop;
 	default:
 		return insn_row(d->in.mnemonic);
 	}
@@ -297,7 +318,7 @@ static uint8_t required_alignment(const struct decoded *d, const struct insn *i)
 {
 	bool vex = d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 
-	if (!(i->flags & INSN_MEM) || i->memsize < 16)
+	if (!(i->flags & INSN_MEM) || i->memsize < 16 || d->in.meta.category == ZYDIS_CATEGORY_SHA)
 		return 0;
 	switch (d->in.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_SSE1:
@@ -337,7 +358,7 @@ static void fill(struct insn *i, const struct decoded *d)
 		.index = GPR_NONE,
 		.r = { OP_NONE, OP_NONE } };
 	for (unsigned k = 0; k < in->operand_count_visible; k++)
-		set_operand(i, &d->op[k], k);
+		set_operand(i, &d->op[k], k, in);
 	if (!(i->flags & INSN_MEM))
 		set_string_segment(i, d);
 	if (in->attributes & ZYDIS_ATTRIB_HAS_LOCK)
@@ -372,6 +393,9 @@ enum decode_result insn_decode(
 		d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ||
 		d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW)
 		return DECODE_INVALID;
+	if (size != CODE_64 && d->in.raw.vex.W &&
+		(d->in.mnemonic == ZYDIS_MNEMONIC_VPEXTRD || d->in.mnemonic == ZYDIS_MNEMONIC_VPINSRD))
+		return DECODE_INVALID; /* the 64-bit forms */
 	i->exec = choose_row(i, d);
 	if (!i->exec && !insn_is_plain(d))
 		return DECODE_INVALID;

@@ -137,6 +137,9 @@ static void restore_x87(struct vcpu *v, const uint8_t *image)
 	for (unsigned k = 0; k < 8; k++)
 		memset(v->s.xsave.bytes + FX_ST + 16 * k + 10, 0, 6);
 	v->s.xsave.bytes[FX_FTW + 1] = 0;
+	/* Reserved control bits read back as 0, bit 6 as 1; the opcode has eleven bits. */
+	le_store(v->s.xsave.bytes + FX_FCW, 2, (le_load(image + FX_FCW, 2) & 0x1f3f) | 0x40);
+	v->s.xsave.bytes[FX_FOP + 1] &= 7;
 }
 
 int insn_fxrstor(struct vcpu *v, const struct insn *i)

@@ -144,10 +144,13 @@ int insn_aam(struct vcpu *v, const struct insn *i)
 
 int insn_aad(struct vcpu *v, const struct insn *i)
 {
-	uint8_t al = (uint8_t)(v->s.gpr[R_AX] + gpr_read(v, R_AX, true, 1) * (i->imm & 0xff));
+	uint8_t al = (uint8_t)v->s.gpr[R_AX], add = (uint8_t)(gpr_read(v, R_AX, true, 1) * (i->imm & 0xff));
+	uint16_t cc;
 
+	/* The flags the manual leaves undefined are those of the addition inside. */
+	__asm__("addb %2, %1\n\tlahf\n\tseto %%al" : "=&a"(cc), "+&q"(al) : "q"(add) : "cc");
 	gpr_write(v, R_AX, false, 2, al);
-	v->cc = cc_of_byte(al, 0);
+	v->cc = cc;
 	return INSN_NEXT;
 }
 

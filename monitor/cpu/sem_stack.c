@@ -89,13 +89,13 @@ int insn_pusha(struct vcpu *v, const struct insn *i)
 int insn_popa(struct vcpu *v, const struct insn *i)
 {
 	unsigned size = i->opsize;
-	uint64_t value[8];
 
-	for (unsigned k = 0; k < 8; k++)
-		value[k] = stack_peek(v, size, (uint64_t)k * size);
+	/* Registers change as they are read; SP last, so that a fault in the middle can be started over. */
 	for (unsigned k = 0; k < 8; k++) {
+		uint64_t value = stack_peek(v, size, (uint64_t)k * size);
+
 		if (7 - k != R_SP)
-			gpr_write(v, 7 - k, false, size, value[k]);
+			gpr_write(v, 7 - k, false, size, value);
 	}
 	stack_set(v, v->s.gpr[R_SP] + 8u * size);
 	return INSN_NEXT;
@@ -302,6 +302,15 @@ int insn_xlat(struct vcpu *v, const struct insn *i)
 
 	off = off << i->addr_shift >> i->addr_shift;
 	gpr_write(v, R_AX, false, 1, mem_read(v, i->seg, off, 1));
+	return INSN_NEXT;
+}
+
+int insn_xchg_r8(struct vcpu *v, const struct insn *i)
+{
+	uint64_t a = v->s.gpr[R_AX], b = v->s.gpr[R_8];
+
+	gpr_write(v, R_AX, false, i->opsize, b);
+	gpr_write(v, R_8, false, i->opsize, a);
 	return INSN_NEXT;
 }
 

@@ -76,6 +76,13 @@ static bool may_run(const struct vcpu *v, const struct string_op *o, uint64_t co
 	return o->repeat && o->step > 0 && count > 1 && v->view != TLB_CHECKED;
 }
 
+/* Both addresses are checked before either page is. */
+static void check_both(struct vcpu *v, uint64_t src, uint64_t dst)
+{
+	if (v->la_mask == UINT64_MAX && unlikely(!is_canonical(src) || !is_canonical(dst)))
+		cpu_raise_error(v, EXC_GP, 0);
+}
+
 /* True when another iteration must wait: somebody wants the vCPU. */
 static bool interrupted(const struct vcpu *v)
 {
@@ -122,9 +129,10 @@ int insn_movs(struct vcpu *v, const struct insn *i)
 		uint64_t n = may_run(v, &o, left) ? movs_run(v, i, &o, left) : 0;
 
 		if (!n) {
-			uint64_t value = lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg);
+			uint64_t src = at(v, &o, i->seg, R_SI, false), dst = at(v, &o, S_ES, R_DI, true);
 
-			lin_write(v, at(v, &o, S_ES, R_DI, true), o.size, value, S_ES);
+			check_both(v, src, dst);
+			lin_write(v, dst, o.size, lin_read(v, src, o.size, i->seg), S_ES);
 			n = 1;
 		}
 		advance(v, &o, R_SI, n);
@@ -211,8 +219,11 @@ static uint16_t compare(uint64_t a, uint64_t b, unsigned size)
 	uint16_t cc;
 
 #define HOST_CMP(suffix, mod)                                                                                \
-	__asm__("cmp" suffix " %" mod "2, %" mod "1\n\tlahf\n\tseto %%al" : "=a"(cc) : "r"(a), "r"(b) : "c"  \
-													"c")
+	__asm__("cmp" suffix " %" mod "2, %" mod "1\n\tlahf\n\tseto %%al"                                    \
+		: "=a"(cc)                                                                                   \
+		: "r"(a), "r"(b)                                                                             \
+		: "c"                                                                                        \
+		  "c")
 	switch (size) {
 	case 1:
 		HOST_CMP("b", "b");
@@ -244,8 +255,11 @@ int insn_cmps(struct vcpu *v, const struct insn *i)
 	struct string_op o = string_start(v, i);
 
 	while (count_left(v, &o)) {
-		uint64_t a = lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg);
-		uint64_t b = lin_read(v, at(v, &o, S_ES, R_DI, false), o.size, S_ES);
+		uint64_t src = at(v, &o, i->seg, R_SI, false), dst = at(v, &o, S_ES, R_DI, false), a, b;
+
+		check_both(v, src, dst);
+		a = lin_read(v, src, o.size, i->seg);
+		b = lin_read(v, dst, o.size, S_ES);
 
 		advance(v, &o, R_SI, 1);
 		advance(v, &o, R_DI, 1);

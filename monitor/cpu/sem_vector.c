@@ -59,6 +59,19 @@ int insn_vmaskmov(struct vcpu *v, const struct insn *i)
 	return INSN_NEXT;
 }
 
+/* As every MMX instruction does first: top of stack 0, all registers valid.  The image is in stack order. */
+static void enter_mmx(struct vcpu *v)
+{
+	uint8_t old[8][16], *x = v->s.xsave.bytes;
+	unsigned top = (x[FX_FSW + 1] >> 3) & 7;
+
+	memcpy(old, x + FX_ST, sizeof(old));
+	for (unsigned k = 0; k < 8; k++)
+		memcpy(x + FX_ST + 16 * k, old[(k - top) & 7], 16);
+	x[FX_FTW] = 0xff;
+	x[FX_FSW + 1] &= 0xc7;
+}
+
 /* MASKMOVQ, MASKMOVDQU, VMASKMOVDQU: bytes of operand 0 where operand 1 has its sign, to DS:rDI. */
 int insn_maskmov_bytes(struct vcpu *v, const struct insn *i)
 {
@@ -69,28 +82,18 @@ int insn_maskmov_bytes(struct vcpu *v, const struct insn *i)
 
 	fpu_require(v, i->fpu);
 	if (mmx) {
+		enter_mmx(v);
 		memcpy(data, v->s.xsave.bytes + FX_ST + 16 * i->vectors[0], 8);
 		memcpy(mask, v->s.xsave.bytes + FX_ST + 16 * i->vectors[1], 8);
 	} else {
 		fpu_get_vector(v, i->vectors[0], data);
 		fpu_get_vector(v, i->vectors[1], mask);
 	}
-	for (unsigned pass = 0; pass < 2; pass++) {
-		for (unsigned k = 0; k < count; k++) {
-			uint64_t la;
-
-			if (!(mask[k] & 0x80))
-				continue;
-			la = seg_linear(v, i->seg, off + k, 1, true);
-			if (pass == 0)
-				lin_probe_write(v, la, 1, i->seg);
-			else
-				lin_write(v, la, 1, data[k], i->seg);
-		}
-	}
-	if (mmx) { /* as every MMX instruction: all registers valid, top of stack 0 */
-		v->s.xsave.bytes[FX_FTW] = 0xff;
-		v->s.xsave.bytes[FX_FSW + 1] &= 0xc7;
+	/* Whatever the mask, the operand as a whole must be writable. */
+	lin_probe_write(v, seg_linear(v, i->seg, off, count, true), count, i->seg);
+	for (unsigned k = 0; k < count; k++) {
+		if (mask[k] & 0x80)
+			lin_write(v, seg_linear(v, i->seg, off + k, 1, true), 1, data[k], i->seg);
 	}
 	return INSN_NEXT;
 }
@@ -131,11 +134,6 @@ int insn_gather(struct vcpu *v, const struct insn *i)
 	fpu_get_vector(v, i->vectors[0], dest);
 	fpu_get_vector(v, mask_reg, mask);
 	fpu_get_vector(v, index_reg, index);
-	/* The mask's sign bits spread over their elements first, so that a restart sees full elements. */
-	for (unsigned k = 0; k < count; k++)
-		memset(mask + k * dsize, element_selected(mask, k, dsize) ? 0xff : 0, dsize);
-	memset(mask + count * dsize, 0, 32 - count * dsize);
-	memset(dest + count * dsize, 0, 32 - count * dsize);
 	base = (&v->s.gpr[0])[i->base] + (uint64_t)i->disp;
 	for (unsigned k = 0; k < count; k++) {
 		uint64_t off = base + (bits_sext(le_load(index + k * isize, isize), isize) << i->scale);
@@ -149,6 +147,8 @@ int insn_gather(struct vcpu *v, const struct insn *i)
 			lin_read(v, seg_linear(v, i->seg, off, dsize, false), dsize, i->seg));
 		memset(mask + k * dsize, 0, dsize);
 	}
+	memset(dest + count * dsize, 0, 32 - count * dsize);
+	memset(mask, 0, sizeof(mask));
 	fpu_set_vector(v, i->vectors[0], dest);
 	fpu_set_vector(v, mask_reg, mask);
 	return INSN_NEXT;

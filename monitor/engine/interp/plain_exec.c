@@ -65,6 +65,27 @@ static int exec_write(struct vcpu *v, const struct insn *i)
 	return at_linear(v, i, insn_linear(v, i, i->memsize, true), TLB_WRITE);
 }
 
+/* A waiting instruction reports an earlier exception before it does anything else. */
+static void check_pending(struct vcpu *v, const struct insn *i)
+{
+	unsigned fcw = (unsigned)le_load(v->s.xsave.bytes + FX_FCW, 2),
+		 fsw = (unsigned)le_load(v->s.xsave.bytes + FX_FSW, 2);
+
+	if (likely(!(fsw & ~fcw & 0x3f)))
+		return;
+	switch (i->mnemonic) {
+	case ZYDIS_MNEMONIC_FNCLEX:
+	case ZYDIS_MNEMONIC_FNINIT:
+	case ZYDIS_MNEMONIC_FNSTCW:
+	case ZYDIS_MNEMONIC_FNSTSW:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FNSAVE:
+		return;
+	default:
+		cpu_raise(v, EXC_MF);
+	}
+}
+
 static int exec_fpu_register(struct vcpu *v, const struct insn *i)
 {
 	fpu_require(v, i->fpu);
@@ -74,12 +95,16 @@ static int exec_fpu_register(struct vcpu *v, const struct insn *i)
 static int exec_fpu_read(struct vcpu *v, const struct insn *i)
 {
 	fpu_require(v, i->fpu);
+	if (i->fpu & FPU_MMX)
+		check_pending(v, i);
 	return exec_read(v, i);
 }
 
 static int exec_fpu_write(struct vcpu *v, const struct insn *i)
 {
 	fpu_require(v, i->fpu);
+	if (i->fpu & FPU_MMX)
+		check_pending(v, i);
 	return exec_write(v, i);
 }
 
@@ -135,6 +160,7 @@ static int exec_x87(struct vcpu *v, const struct insn *i)
 	int r;
 
 	fpu_require(v, i->fpu);
+	check_pending(v, i);
 	r = i->flags & INSN_MEM ? (i->flags & INSN_WRITE ? exec_write(v, i) : exec_read(v, i))
 				: thunk_of(i)(v, NULL);
 	*pointers(v) = saved;

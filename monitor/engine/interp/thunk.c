@@ -293,7 +293,7 @@ static void plan_make(struct plan *p, const struct decoded *d, const struct insn
 		.vex = d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX };
 	assign_registers(p, d);
 	collect_vectors(p, d);
-	p->mxcsr = !p->fx && p->vec_used && uses_mxcsr(d);
+	p->mxcsr = !p->fx && (i->fpu & (FPU_SSE | FPU_AVX)) && uses_mxcsr(d);
 	plan_flags(p, d);
 	if (is_bit_test(d->in.mnemonic) && (i->flags & INSN_MEM) && i->r[1] != OP_NONE) {
 		p->bt_slot = true;
@@ -365,19 +365,54 @@ static void immediates(struct emit *e, const struct decoded *d, const uint8_t *c
 	}
 }
 
+/* Does VEX.W select between 32 and 64 bits of a general register or integer in memory? */
+static bool w_widens(const struct decoded *d)
+{
+	switch (d->in.mnemonic) {
+	case ZYDIS_MNEMONIC_VMOVD:
+	case ZYDIS_MNEMONIC_VPEXTRD:
+	case ZYDIS_MNEMONIC_VPINSRD:
+	case ZYDIS_MNEMONIC_VCVTSI2SS:
+	case ZYDIS_MNEMONIC_VCVTSI2SD:
+		return true;
+	default:
+		break;
+	}
+	for (unsigned k = 0; k < d->in.operand_count; k++) {
+		uint8_t n;
+		bool high;
+
+		if (d->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER && insn_gpr(d->op[k].reg.value, &n, &high))
+			return true;
+	}
+	return false;
+}
+
+static bool has_is4(const struct decoded *d)
+{
+	for (unsigned k = 0; k < d->in.operand_count; k++) {
+		if (d->op[k].encoding == ZYDIS_OPERAND_ENCODING_IS4)
+			return true;
+	}
+	return false;
+}
+
 static void emit_vex(struct emit *e, const struct decoded *d, const uint8_t *code, const struct fields *f)
 {
 	bool memory = d->in.raw.modrm.mod != 3;
 	unsigned r = f->reg >= 8 ? 0 : 0x80, b = !memory && f->rm >= 8 ? 0 : 0x20;
 	unsigned vvvv = f->vvvv >= 0 ? (unsigned)~f->vvvv & 15 : 15;
+	/* Outside 64-bit mode W does not widen general operands; here it would. */
+	unsigned w = d->in.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 || !w_widens(d) ? d->in.raw.vex.W : 0;
 
 	byte(e, 0xc4);
 	byte(e, r | 0x40 | b | d->in.raw.vex.m_mmmm);
-	byte(e, (unsigned)d->in.raw.vex.W << 7 | vvvv << 3 | (unsigned)d->in.raw.vex.L << 2 |
-			d->in.raw.vex.pp);
+	byte(e, w << 7 | vvvv << 3 | (unsigned)d->in.raw.vex.L << 2 | d->in.raw.vex.pp);
 	byte(e, d->in.opcode);
 	modrm(e, d, f);
 	immediates(e, d, code);
+	if (d->in.machine_mode != ZYDIS_MACHINE_MODE_LONG_64 && has_is4(d) && e->n)
+		e->code[e->n - 1] &= 0x7f; /* a fourth register beyond the eighth is not there */
 }
 
 static void emit_prefixes(struct emit *e, const struct decoded *d, const struct insn *i)
