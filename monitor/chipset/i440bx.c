@@ -15,6 +15,7 @@
 
 #define SHADOW_START 0xc0000u
 #define MIB          0x100000u
+#define ROM_SHOWN    0x20000u
 
 /* Segment i: where it lies and which nibble of which PAM register rules it. */
 static uint32_t segment_start(unsigned i)
@@ -34,12 +35,13 @@ static uint8_t segment_pam(const struct i440bx *hb, unsigned i)
 	return hb->s.config[CFG_PAM0 + 1 + i / 2] >> (i & 1 ? 4 : 0) & 3;
 }
 
-/* The ROM's byte that shows at gpa, NULL when the ROM does not reach down to it. */
+/* The ROM's byte that shows at gpa; NULL below 0xE0000, which a board does not decode, and below the ROM. */
 static uint8_t *rom_at(const struct i440bx *hb, uint32_t gpa)
 {
 	uint32_t from_end = MIB - gpa;
 
-	return hb->rom && from_end <= hb->rom_size ? hb->rom + (hb->rom_size - from_end) : NULL;
+	return hb->rom && from_end <= MIN_OF(hb->rom_size, ROM_SHOWN) ? hb->rom + (hb->rom_size - from_end)
+								      : NULL;
 }
 
 static struct phys_region segment_region(const struct i440bx *hb, unsigned i)

@@ -23,14 +23,14 @@ struct i440bx {
 		uint8_t config[256];
 	} s;
 	struct pci_ids ids;
-	uint8_t *rom; /* what the bus shows up to 1 MiB: the last rom_size bytes of the BIOS; NULL: nothing */
+	uint8_t *rom; /* whose end shows below 1 MiB; NULL: nothing */
 	uint32_t rom_size;
 	int region[I440BX_SEGMENTS];
 };
 
 /*
- * device_id is one of the two above.  `rom` (not owned, rom_size a multiple of 4 KiB; only its last 256 KiB
- * show) is the BIOS image seen below 1 MiB where PAM sends reads to the bus; NULL for none.
+ * device_id is one of the two above.  `rom` (not owned, rom_size a multiple of 16 KiB) is the BIOS image,
+ * whose last 128 KiB show from 0xE0000 on where PAM sends reads to the bus; NULL for none.
  */
 void i440bx_init(struct i440bx *hb, struct pci_bus *bus, uint8_t devfn, uint16_t device_id, uint8_t *rom,
 	uint32_t rom_size);
