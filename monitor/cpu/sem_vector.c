@@ -138,8 +138,10 @@ int insn_gather(struct vcpu *v, const struct insn *i)
 	for (unsigned k = 0; k < count; k++) {
 		uint64_t off = base + (bits_sext(le_load(index + k * isize, isize), isize) << i->scale);
 
-		if (!element_selected(mask, k, dsize))
+		if (!element_selected(mask, k, dsize)) {
+			memset(mask + k * dsize, 0, dsize);
 			continue;
+		}
 		fpu_set_vector(v, i->vectors[0], dest);
 		fpu_set_vector(v, mask_reg, mask);
 		off = off << i->addr_shift >> i->addr_shift;
