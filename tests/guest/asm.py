@@ -29,7 +29,7 @@ SLOW = float(os.environ.get("SERAI_TEST_SLOW", "1"))
 
 def run(command, seconds):
     """(exit status or None when it took too long, lines)"""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
         out, _ = process.communicate(timeout=seconds * SLOW)
         status = process.returncode

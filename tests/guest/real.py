@@ -124,8 +124,9 @@ def debian(serai):
             vm.send("uname -a; systemctl --failed --no-legend | wc -l; echo end of part\n")
             vm.expect(r"\nLinux debian 6\.", 120)
             vm.expect(r"\n0\nend of part", 240)
-            vm.send("dmesg --level=warn,err,crit,alert,emerg; echo end of dmesg\n")
-            said = vm.expect(r"end of dmesg\n(?s:(.*?))end of dmesg\n", 240)[1]
+            vm.expect(r"root@debian:~# ", 120)
+            vm.send("dmesg --level=warn,err,crit,alert,emerg; echo end of $((1))dmesg\n")
+            said = vm.expect(r"(?s:(.*?))\nend of 1dmesg\n", 240)[1]
             vm.send("poweroff\n")
             vm.finish(600)
     check_dmesg(said)

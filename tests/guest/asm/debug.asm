@@ -32,7 +32,7 @@ main:
 	END
 	mov eax, [f_flags]
 	and eax, 0x10000
-	VALUE "RF in the frame of an instruction breakpoint", 0x10000
+	VALUE "no RF in the frame of an instruction breakpoint", 0
 	DR6 "DR6", 1
 	mov eax, .rf
 	mov dr0, eax

@@ -161,7 +161,7 @@ main:
 	CASE "stack limit", SS_, 0
 	mov ax, STACK16
 	mov ss, ax
-	mov esp, 0x10002
+	mov esp, 0x100
 	mov eax, [ss:0x10000]
 	END
 	CASE "16-bit stack wraps", NONE, 0
