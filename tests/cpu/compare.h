@@ -13,10 +13,9 @@
 struct loose {
 	uint64_t rflags;
 	uint64_t cr2;
-	uint8_t ftw;
-	uint16_t fsw;
+	bool x87;                 /* its registers and tags */
 	uint16_t gpr;             /* registers by number */
-	bool any_alignment_fault; /* #GP and #AC are the same */
+	uint32_t same_vectors[2]; /* sets of vectors that count as one: several faults, no order laid down */
 	bool skip;                /* nothing can be said of this outcome; counted apart */
 	unsigned range_count;
 	struct loose_range {

@@ -12,6 +12,8 @@
 #include "tests/cpu/segments.h"
 #include "tests/cpu/xstate.h"
 
+#include <sched.h>
+
 #define RAM_PAGES 32
 #define HIGH      0xffff800000000000ull
 #define GPA(page) ((uint64_t)(page)*PAGE_SIZE)
@@ -96,6 +98,15 @@ static void build_page_tables(struct guest *g)
 	map_user(g, STACK_BASE + PAGE_SIZE, MEM_PAGE + DATA_PAGES + 1, data);
 }
 
+/* The limit of Linux's descriptor 15, which LSL reads; jobs stay on one CPU. */
+static uint64_t linux_cpu_number(void)
+{
+	unsigned cpu = 0, node = 0;
+
+	getcpu(&cpu, &node);
+	return (cpu & 0xfff) | (node & 0xf) << 12 | (uint64_t)(node >> 4 & 0xf) << 48;
+}
+
 /* Linux's GDT as far as LAR, LSL, VERR and VERW can see it from user mode. */
 static void build_descriptors(struct guest *g)
 {
@@ -105,7 +116,7 @@ static void build_descriptors(struct guest *g)
 
 	for (unsigned i = 0; i < ARRAY_LEN(gdt); i++)
 		put64(g, GPA(8) + i * 8, gdt[i]);
-	put64(g, GPA(8) + 15 * 8, 0x0040f50000000000); /* Linux keeps the CPU number in its limit */
+	put64(g, GPA(8) + 15 * 8, 0x0040f50000000000 | linux_cpu_number());
 	for (unsigned i = 0; i < SEGMENTS_LDT; i++)
 		put64(g, GPA(8) + 0x400 + i * 8, seg_descriptor(&seg_ldt[i]));
 	put64(g, GPA(8) + SEL_TSS, (tss & 0xffffff) << 16 | 0x8b0000000067 | (tss >> 24 & 0xff) << 56);

@@ -12,7 +12,7 @@
 #define CODE_BASE  0x20000000 /* one page, read-only, executable; int3 wherever no instruction is */
 #define DATA_BASE  0x20010000 /* two pages read-write, one read-only */
 #define STACK_BASE 0x20020000 /* two pages read-write */
-#define EXIT_BASE  0x20030000 /* jumped to when the instructions are done; unmapped in the guest */
+#define EXIT_BASE  0x6b580000 /* jumped to when the instructions are done; unmapped in the guest */
 
 /*
  * rip cs rflags rsp ss, loaded by iretq, which also serialises.  An IRET to a 16-bit stack segment keeps

@@ -26,6 +26,8 @@ static int gpr_index(ZydisRegister reg)
 
 static bool may_set(const struct gen *g, int reg)
 {
+	if (reg == R_SP_INDEX && g->tc->init.sel[SEL_I_SS] != SEL_DS) /* see IRET_FRAME */
+		return false;
 	return reg >= 0 && !((g->pinned | g->written) >> reg & 1);
 }
 

@@ -80,26 +80,36 @@ static void loosen_images(const ZydisDecodedInstruction *insn, bool faulted, str
 	case ZYDIS_MNEMONIC_FXSAVE64:
 	case ZYDIS_MNEMONIC_FXRSTOR:
 	case ZYDIS_MNEMONIC_FXRSTOR64:
-		loose->any_alignment_fault = true;
-		loose->cr2 = CASE_PAGE - 1;
+		loose->same_vectors[0] = 1u << 12 | 1u << 13 | 1u << 17;
+		loose->cr2 = ~0ull;
 		break;
 	case ZYDIS_MNEMONIC_FNSAVE:
 	case ZYDIS_MNEMONIC_FRSTOR:
 	case ZYDIS_MNEMONIC_FNSTENV:
-	case ZYDIS_MNEMONIC_FLDENV:
-		loose->cr2 = CASE_PAGE - 1;
+	case ZYDIS_MNEMONIC_FLDENV: /* piece by piece: where both pages are wrong either may come first */
+	case ZYDIS_MNEMONIC_FBSTP:
+	case ZYDIS_MNEMONIC_FBLD:
+	case ZYDIS_MNEMONIC_FSTP:
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+	case ZYDIS_MNEMONIC_FLD:
+		loose->cr2 = ~0ull;
+		loose->same_vectors[0] = 1u << 12 | 1u << 13 | 1u << 14;
 		break;
 	case ZYDIS_MNEMONIC_MASKMOVQ: /* AMD has entered MMX state when the fault comes */
+		loose->same_vectors[0] = 1u << 12 | 1u << 13 | 1u << 14;
+		loose->x87 = faulted;
+		break;
 	case ZYDIS_MNEMONIC_CVTPD2PI:
 	case ZYDIS_MNEMONIC_CVTTPD2PI:
 	case ZYDIS_MNEMONIC_CVTPS2PI:
 	case ZYDIS_MNEMONIC_CVTTPS2PI:
 	case ZYDIS_MNEMONIC_CVTPI2PS:
 	case ZYDIS_MNEMONIC_CVTPI2PD:
-		if (faulted) {
-			loose->ftw = 0xff;
-			loose->fsw = 0x3800;
-		}
+		loose->x87 = faulted;
+		break;
+	case ZYDIS_MNEMONIC_CALL: /* AMD: the push, then the target; the manuals give no order */
+		loose->same_vectors[0] = 1u << 12 | 1u << 13 | 1u << 14;
 		break;
 	case ZYDIS_MNEMONIC_POPA: /* AMD loads registers as it goes */
 	case ZYDIS_MNEMONIC_POPAD:
@@ -148,6 +158,9 @@ void loose_for(const struct test_case *tc, const struct outcome *native, struct 
 		if (!decode(tc, i, &insn, ops) || !insn.operand_count)
 			continue;
 		loose->rflags |= undefined_flags(insn.mnemonic);
+		/* A misaligned vector that also exceeds SS's limit. */
+		if (ops[0].size >= 128 || ops[1].size >= 128)
+			loose->same_vectors[1] = 1u << 12 | 1u << 13;
 		loosen_images(&insn, native->vector < 32, loose);
 		loosen_fpu_pointers(tc, i, &insn, ops, loose);
 	}
