@@ -100,6 +100,7 @@ struct machine {
 	struct lineedit edit;
 	struct keymap keymap;
 	struct textscreen shown;
+	unsigned frames;
 	guint stdin_watch, screen_timer, key_timer;
 	bool prompt_open, input_closed;
 	int control_fd;

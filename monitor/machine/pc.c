@@ -233,8 +233,13 @@ static struct image *open_image(struct pc *pc, const char *path, bool cdrom, GEr
 		.read_only = cdrom,
 		.deliver = pc->ask.deliver,
 		.deliver_opaque = pc->ask.opaque };
+	struct image *img;
 
-	return image_open(path, &o, error);
+	img = image_open(path, &o, error);
+	/* The person named a file that is not there: theirs to mend, not the host's failure. */
+	if (!img && error && g_error_matches(*error, SERAI_ERROR, SERAI_ERROR_IO))
+		(*error)->code = SERAI_ERROR_CONFIG;
+	return img;
 }
 
 static bool attach_ide(struct pc *pc, unsigned place, GError **error)

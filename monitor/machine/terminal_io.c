@@ -106,6 +106,31 @@ char *io_screen_text(struct machine *m, struct vga_text_info *info, bool *graphi
 	return text ? text : g_strdup("(the screen shows a graphics mode)\n");
 }
 
+/* Attributes cost far more than characters: fetched at once for rows whose text changed, for the others in
+ * turn. */
+static bool wants_attributes(const struct machine *m, const struct textscreen *t, unsigned row)
+{
+	if (m->shown.columns != t->columns || m->shown.rows != t->rows ||
+		row == m->frames % MAX_OF(t->rows, 1u))
+		return true;
+	for (unsigned c = 0; c < t->columns; c++)
+		if (m->shown.cell[row][c].ch != t->cell[row][c].ch)
+			return true;
+	return false;
+}
+
+static void take_attributes(struct machine *m, struct textscreen *t)
+{
+	for (unsigned r = 0; r < t->rows; r++) {
+		bool fetch = wants_attributes(m, t, r);
+
+		for (unsigned c = 0; c < t->columns; c++)
+			t->cell[r][c].attr =
+				fetch ? vga_text_attribute(&m->pc.vga, c, r) : m->shown.cell[r][c].attr;
+	}
+	m->frames++;
+}
+
 static bool take_screen(struct machine *m, struct textscreen *t)
 {
 	struct vga_text_info info;
@@ -115,23 +140,23 @@ static bool take_screen(struct machine *m, struct textscreen *t)
 	memset(t, 0, sizeof(*t));
 	pthread_mutex_lock(&m->pc.mem.lock);
 	text = vga_text(&m->pc.vga, &info);
-	p = text;
-	for (unsigned r = 0; text && r < info.rows; r++) {
-		for (unsigned c = 0; *p && *p != '\n'; c++, p = g_utf8_next_char(p)) {
-			if (r >= SCREEN_ROWS || c >= SCREEN_COLUMNS)
-				continue;
-			t->cell[r][c].ch = g_utf8_get_char(p);
-			t->cell[r][c].attr = vga_text_attribute(&m->pc.vga, c, r);
-		}
-		p += *p == '\n';
-	}
-	pthread_mutex_unlock(&m->pc.mem.lock);
-	if (!text)
+	if (!text) {
+		pthread_mutex_unlock(&m->pc.mem.lock);
 		return false;
+	}
 	t->columns = MIN_OF(info.columns, (unsigned)SCREEN_COLUMNS);
 	t->rows = MIN_OF(info.rows, (unsigned)SCREEN_ROWS);
 	t->cursor_column = info.cursor_column;
 	t->cursor_row = info.cursor_row;
+	p = text;
+	for (unsigned r = 0; r < t->rows; r++) {
+		for (unsigned c = 0; *p && *p != '\n'; c++, p = g_utf8_next_char(p))
+			if (c < t->columns)
+				t->cell[r][c].ch = g_utf8_get_char(p);
+		p += *p == '\n';
+	}
+	take_attributes(m, t);
+	pthread_mutex_unlock(&m->pc.mem.lock);
 	return true;
 }
 
