@@ -91,38 +91,15 @@ static void small_indices(struct gen *g, ZydisRegister reg)
 	}
 }
 
-static uint32_t segment_base32(const struct test_case *tc, ZydisRegister segment)
-{
-	switch (segment) {
-	case ZYDIS_REGISTER_DS:
-		return seg_base(tc->init.sel[SEL_I_DS]);
-	case ZYDIS_REGISTER_ES:
-		return seg_base(tc->init.sel[SEL_I_ES]);
-	case ZYDIS_REGISTER_FS:
-		return seg_base(tc->init.sel[SEL_I_FS]);
-	case ZYDIS_REGISTER_GS:
-		return seg_base(tc->init.sel[SEL_I_GS]);
-	case ZYDIS_REGISTER_SS:
-		return seg_base(tc->init.sel[SEL_I_SS]);
-	default:
-		return 0;
-	}
-}
-
 static bool solve_memory(struct gen *g, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op,
 	uint8_t *bytes, uint64_t va, uint64_t target)
 {
 	struct test_case *tc = g->tc;
 	int base = gpr_index(op->mem.base), index = gpr_index(op->mem.index);
-	uint64_t seg = 0, disp = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0, want;
+	uint64_t seg, disp = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0, want;
 	unsigned scale = op->mem.scale;
 
-	if (tc->bits == 32)
-		seg = segment_base32(tc, op->mem.segment);
-	else if (op->mem.segment == ZYDIS_REGISTER_FS)
-		seg = tc->init.fs_base;
-	else if (op->mem.segment == ZYDIS_REGISTER_GS)
-		seg = tc->init.gs_base;
+	seg = seg_base_of(tc, op->mem.segment);
 	want = target - seg;
 	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP) {
 		le_store(bytes + insn->raw.disp.offset, 4, want - (va + insn->length));

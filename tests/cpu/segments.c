@@ -54,3 +54,23 @@ uint32_t seg_base(uint16_t selector)
 
 	return (selector & 4) && i < SEGMENTS_LDT ? seg_ldt[i].base : 0;
 }
+
+uint64_t seg_base_of(const struct test_case *tc, ZydisRegister segment)
+{
+	bool wide = tc->bits == 64;
+
+	switch (segment) {
+	case ZYDIS_REGISTER_DS:
+		return wide ? 0 : seg_base(tc->init.sel[SEL_I_DS]);
+	case ZYDIS_REGISTER_ES:
+		return wide ? 0 : seg_base(tc->init.sel[SEL_I_ES]);
+	case ZYDIS_REGISTER_SS:
+		return wide ? 0 : seg_base(tc->init.sel[SEL_I_SS]);
+	case ZYDIS_REGISTER_FS:
+		return wide ? tc->init.fs_base : seg_base(tc->init.sel[SEL_I_FS]);
+	case ZYDIS_REGISTER_GS:
+		return wide ? tc->init.gs_base : seg_base(tc->init.sel[SEL_I_GS]);
+	default:
+		return 0;
+	}
+}

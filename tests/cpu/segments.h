@@ -32,4 +32,7 @@ uint64_t seg_descriptor(const struct seg_kind *k);
 /* Base of what a selector of 32-bit code names; 0 for null, flat and unknown ones. */
 uint32_t seg_base(uint16_t selector);
 
+/* Base of a segment register at the start of a case, 32- or 64-bit. */
+uint64_t seg_base_of(const struct test_case *tc, ZydisRegister segment);
+
 #endif
