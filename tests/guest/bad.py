@@ -51,7 +51,7 @@ class Bad:
         return str(path)
 
     def kernel_missing(self):
-        refused(self.serai, r"nowhere/vmlinuz: No such file", "--kernel", "/nowhere/vmlinuz", "--mem", "64")
+        refused(self.serai, r"nowhere/vmlinuz.*: No such file", "--kernel", "/nowhere/vmlinuz", "--mem", "64")
 
     def kernel_empty(self):
         refused(self.serai, r"empty\b", "--kernel", self.file("empty", b""), "--mem", "64")
@@ -68,7 +68,7 @@ class Bad:
         refused(self.serai, r"directory|regular file", "--kernel", str(self.folder), "--mem", "64")
 
     def initrd_missing(self):
-        refused(self.serai, r"nowhere/initrd: No such file", "--kernel", str(guest("cloud") / "vmlinuz"), "--initrd",
+        refused(self.serai, r"nowhere/initrd.*: No such file", "--kernel", str(guest("cloud") / "vmlinuz"), "--initrd",
                 "/nowhere/initrd", "--mem", "256")
 
     def initrd_too_large(self):
@@ -76,17 +76,17 @@ class Bad:
         with open(path, "wb") as stream:
             stream.truncate(3 << 30)
         refused(self.serai, r"huge\b", "--kernel", str(guest("cloud") / "vmlinuz"), "--initrd", str(path), "--mem",
-                "64")
+                "256")
 
     def append_too_long(self):
         refused(self.serai, r"append|command line", "--kernel", str(guest("cloud") / "vmlinuz"), "--append",
                 "x" * 100000, "--mem", "128")
 
     def disk_missing(self):
-        refused(self.serai, r"nowhere/disk: No such file", "--disk", "/nowhere/disk", "--mem", "64")
+        refused(self.serai, r"nowhere/disk.*: No such file", "--disk", "/nowhere/disk", "--mem", "64")
 
     def cdrom_missing(self):
-        refused(self.serai, r"nowhere/cd: No such file", "--cdrom", "/nowhere/cd", "--mem", "64")
+        refused(self.serai, r"nowhere/cd.*: No such file", "--cdrom", "/nowhere/cd", "--mem", "64")
 
     def disk_empty(self):
         refused(self.serai, r"empty-disk", "--disk", self.file("empty-disk", b""), "--mem", "64")
@@ -125,7 +125,7 @@ class Bad:
         refused(self.serai, r"memsize|mem", "--mem", "-5", "--kernel", str(guest("cloud") / "vmlinuz"), status=CONFIG)
 
     def memory_more_than_host(self):
-        refused(self.serai, r"memory", "--mem", "100000000", "--kernel", str(guest("cloud") / "vmlinuz"))
+        refused(self.serai, r"this host has \d+ MiB", "--mem", "1000000", "--kernel", str(guest("cloud") / "vmlinuz"))
 
     def memory_huge_number(self):
         refused(self.serai, r"memsize|mem", "--mem", "99999999999999999999999", "--kernel",

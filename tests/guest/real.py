@@ -105,8 +105,10 @@ def memtest_kernel(serai):
 
 def grub_floppy(serai):
     """GRUB's rescue floppy to its prompt."""
-    with Vm(serai, "--floppy", str(guest("grub-rescue") / "floppy.img"), "--boot", "floppy", "--mem", "64") as vm:
-        vm.expect_screen(r"GNU GRUB  version 2\.06", 600)
+    with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
+        floppy = copy_disk(guest("grub-rescue") / "floppy.img", folder)
+        with Vm(serai, "--floppy", floppy, "--boot", "floppy", "--mem", "64") as vm:
+            vm.expect_screen(r"GNU GRUB  version 2\.06", 600)
 
 
 def debian(serai):

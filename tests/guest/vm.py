@@ -5,6 +5,7 @@
 """
 
 import codecs
+import fcntl
 import os
 import pathlib
 import re
@@ -86,7 +87,8 @@ class Vm:
             command = [serai, "run", "--engine", os.environ.get("SERAI_TEST_ENGINE", "interp"), "--serial", "stdio",
                        "--display", "none", *options]
         print("$", " ".join(f"'{w}'" if " " in w else w for w in command), flush=True)
-        self.process = subprocess.Popen(command, stdin=far, stdout=far, stderr=far, start_new_session=True)
+        self.process = subprocess.Popen(command, stdin=far, stdout=far, stderr=far, start_new_session=True,
+                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
 
     def __enter__(self):
         return self
