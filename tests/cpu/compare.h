@@ -23,6 +23,9 @@ struct loose {
 	} range[4 * 4];
 };
 
+/* Instructions whose image holds FPU pointers; only alone can they be found in memory again. */
+bool saves_fpu_pointers(ZydisMnemonic mnemonic);
+
 /* Flags an instruction leaves undefined that the interpreter cannot take from the host CPU; 0 for most. */
 uint64_t undefined_flags(ZydisMnemonic mnemonic);
 

@@ -132,7 +132,8 @@ static bool draw(struct gen *g, struct drawn *d, bool alone)
 		tame_constants(g, &d->insn, d->bytes);
 		if (!decode(g, d) || !form_allowed(&d->insn))
 			continue;
-		if (g->calm && undefined_flags(d->insn.mnemonic)) /* others would read them */
+		if (g->calm && (undefined_flags(d->insn.mnemonic) ||
+				       saves_fpu_pointers(d->insn.mnemonic))) /* others would read them */
 			continue;
 		if (g->calm && (ends_sequence(&d->insn) || writes_sp(d)) && rng_percent(&g->rng, 96))
 			continue;

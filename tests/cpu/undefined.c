@@ -121,6 +121,12 @@ static void loosen_images(const ZydisDecodedInstruction *insn, bool faulted, str
 	}
 }
 
+bool saves_fpu_pointers(ZydisMnemonic mnemonic)
+{
+	return mnemonic == ZYDIS_MNEMONIC_FNSTENV || mnemonic == ZYDIS_MNEMONIC_FNSAVE ||
+	       mnemonic == ZYDIS_MNEMONIC_FXSAVE || mnemonic == ZYDIS_MNEMONIC_FXSAVE64;
+}
+
 /* Last instruction, data and opcode pointers of the FPU: CPUs differ in when they update them (AMD: only with
  * an unmasked exception pending), and the interpreter's point into itself. */
 static void loosen_fpu_pointers(const struct test_case *tc, unsigned i, const ZydisDecodedInstruction *insn,
