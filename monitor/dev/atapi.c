@@ -329,16 +329,17 @@ static void cmd_request_sense(struct ide_drive *d, const uint8_t *p)
 	reply(d, 18, p[4]);
 }
 
-static void pad_text(uint8_t *out, unsigned len, const char *text)
+/* Up to `max` bytes of text into a field of len bytes, the rest blanks. */
+static void pad_text(uint8_t *out, unsigned len, const char *text, size_t max)
 {
 	memset(out, ' ', len);
-	memcpy(out, text, strnlen(text, len));
+	memcpy(out, text, strnlen(text, MIN_OF(len, max)));
 }
 
 static void cmd_inquiry(struct ide_drive *d, const uint8_t *p)
 {
 	uint8_t *b = drive_state(d)->buffer;
-	const char *product = strchr(d->model, ' ');
+	size_t vendor = strcspn(d->model, " "); /* the model's first word */
 
 	if (p[1] & 1 || p[2]) {
 		check(d, SENSE_BAD_FIELD);
@@ -349,9 +350,9 @@ static void cmd_inquiry(struct ide_drive *d, const uint8_t *p)
 	b[1] = 0x80; /* removable */
 	b[3] = 0x21; /* ATAPI, response format 1 */
 	b[4] = 31;
-	pad_text(b + 8, 8, "VMware");
-	pad_text(b + 16, 16, product ? product + 1 : d->model);
-	pad_text(b + 32, 4, d->firmware);
+	pad_text(b + 8, 8, d->model, vendor);
+	pad_text(b + 16, 16, d->model + vendor + strspn(d->model + vendor, " "), 16);
+	pad_text(b + 32, 4, d->firmware, 4);
 	reply(d, 36, be16(p + 3));
 }
 

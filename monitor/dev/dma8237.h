@@ -2,8 +2,8 @@
 /*
  * monitor/dev/dma8237.h - the two 8237A DMA controllers and their page registers.
  *
- * Claims ports 0x00..0x0F, 0x81..0x8F (not 0x80, not 0x84..0x86 and 0x88's POST uses beyond plain storage),
- * 0xC0..0xDF.
+ * Claims ports 0x00..0x0F, 0x81..0x8F and 0xC0..0xDF; page registers no channel uses are plain storage, and
+ * 0x80 is not among them: it belongs to the chipset.
  *
  * Threads: under the device lock.
  * Theory:  Intel 8237A data sheet; 82371AB (PIIX4) data sheet, section "DMA controller".

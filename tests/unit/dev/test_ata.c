@@ -267,6 +267,32 @@ static void flush_and_features(void **state)
 	assert_int_equal(rig_in8(b->r, CMD + 4), 0x4f);
 }
 
+/* The file was cut behind our back: the sectors it lost are unreadable, the others are not. */
+static void an_unreadable_image_is_unc(void **state)
+{
+	struct ide_bench *b = *state;
+
+	assert_int_equal(truncate(b->disk->path, 1000 * SECTOR_SIZE), 0);
+	bench_lba28(b, 2000, 1);
+	rig_out8(b->r, CMD + 7, 0x20);
+	bench_wait(b);
+	assert_true(b->r->irq[14].level);
+	assert_int_equal(bench_status(b) & 0x89, 0x01);
+	assert_int_equal(rig_in8(b->r, CMD + 1), 0x40);
+	assert_int_equal(rig_in8(b->r, CMD + 3) | rig_in8(b->r, CMD + 4) << 8, 2000);
+	bench_prd(b, 0, DMA_BUF, 512, true);
+	bench_lba28(b, 2000, 1);
+	bench_start(b, BM, true);
+	rig_out8(b->r, CMD + 7, 0xc8);
+	bench_wait(b);
+	assert_int_equal(rig_in8(b->r, BM + 2) & 5, 4);
+	assert_int_equal(bench_status(b) & 0x89, 0x01);
+	bench_lba28(b, 999, 1);
+	rig_out8(b->r, CMD + 7, 0x20);
+	bench_wait(b);
+	assert_int_equal(bench_status(b), 0x58);
+}
+
 /* The state is saved while the image is being asked, and goes on by itself after the load. */
 static void save_in_the_middle(void **state)
 {
@@ -332,6 +358,7 @@ int main(void)
 		T(reset_drops_the_answer_of_an_old_request),
 		T(absent_drives_and_nien),
 		T(flush_and_features),
+		T(an_unreadable_image_is_unc),
 		T(save_in_the_middle),
 		T(a_read_only_image_refuses_writes),
 	};
