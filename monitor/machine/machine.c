@@ -46,9 +46,8 @@ static void signal_cpu(void *opaque, unsigned cpu, uint32_t what, bool raise, ui
 		return;
 	}
 	if (what & LAPIC_SIGNAL_SIPI)
-		atomic_store(&m->threads[cpu].sipi_vector, vector);
-	/* INIT and SIPI are taken between two runs of the engine. */
-	cpu_request(m, cpu, what & (LAPIC_SIGNAL_INIT | LAPIC_SIGNAL_SIPI) ? what | VCPU_EXIT : what);
+		atomic_store(&m->vcpus[cpu].sipi_vector, vector);
+	cpu_request(m, cpu, what);
 }
 
 static uint64_t tsc_offset(void *opaque, unsigned cpu)

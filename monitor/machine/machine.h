@@ -48,8 +48,7 @@ struct cpu_thread {
 	/* under machine->park */
 	bool parked;
 	_Atomic uint32_t wake; /* counts raises; what a halted vCPU sleeps on */
-	_Atomic uint8_t sipi_vector;
-	uint64_t budget; /* instructions to run when resumed; UINT64_MAX: no end */
+	uint64_t budget;       /* instructions to run when resumed; UINT64_MAX: no end */
 };
 
 /* A serial port's host end. */

@@ -30,32 +30,6 @@ void cpu_request(struct machine *m, unsigned cpu, uint32_t bits)
 	wake(&m->threads[cpu]);
 }
 
-/* INIT, then SIPI: the local APIC asked for them (SDM volume 3A, 9.4.3). */
-static void take_signals(struct cpu_thread *t)
-{
-	struct vcpu *v = t->vcpu;
-	struct machine *m = t->machine;
-
-	if (atomic_fetch_and(&v->pending, ~VCPU_INIT) & VCPU_INIT) {
-		pthread_mutex_lock(&m->pc.mem.lock);
-		lapic_init_reset(&m->pc.lapics, v->index);
-		pthread_mutex_unlock(&m->pc.mem.lock);
-		vcpu_reset(v, true);
-	}
-	if (atomic_fetch_and(&v->pending, ~VCPU_SIPI) & VCPU_SIPI) {
-		uint8_t vector = atomic_load(&t->sipi_vector);
-
-		if (!v->s.wait_for_sipi)
-			return;
-		v->s.wait_for_sipi = 0;
-		v->s.halted = 0;
-		v->s.seg[S_CS].selector = (uint16_t)(vector << 8);
-		v->s.seg[S_CS].base = (uint64_t)vector << 12;
-		v->s.rip = 0;
-		vcpu_settle(v);
-	}
-}
-
 static void log_registers(struct vcpu *v, const char *what)
 {
 	char text[4096], *line, *rest = text;
@@ -98,8 +72,6 @@ static void run_once(struct cpu_thread *t)
 	case VCPU_RAN_KICKED:
 		break;
 	case VCPU_RAN_HALTED:
-		if (atomic_load(&t->vcpu->pending) & (VCPU_INIT | VCPU_SIPI))
-			break;
 		sleep_halted(t, seen);
 		break;
 	case VCPU_RAN_BUDGET:
@@ -127,7 +99,6 @@ static void *thread_main(void *opaque)
 			park(t);
 			continue;
 		}
-		take_signals(t);
 		run_once(t);
 	}
 	return NULL;
