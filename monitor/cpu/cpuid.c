@@ -145,8 +145,9 @@ static void extended_leaves(struct cpuid_table *t, const struct cpu_options *o, 
 	put(t, 0x80000007, UINT32_MAX, 0, 0, 0, 1u << 8); /* invariant TSC */
 	put(t, 0x80000008, UINT32_MAX, PHYS_BITS | 48u << 8, amd && !o->mitigations ? 1u << 26 | 1u << 29 : 0,
 		amd ? log2_up(cores) << 12 | (cores - 1) : 0, 0);
-	if (amd) /* LFENCE serializes; automatic IBRS, SRSO_NO */
-		put(t, 0x80000021, UINT32_MAX, 1u << 2 | (o->mitigations ? 0 : 1u << 8 | 1u << 29), 0, 0, 0);
+	if (amd) /* LFENCE serializes; automatic IBRS, SRSO_NO; TSA_SQ_NO, TSA_L1_NO */
+		put(t, 0x80000021, UINT32_MAX, 1u << 2 | (o->mitigations ? 0 : 1u << 8 | 1u << 29), 0,
+			o->mitigations ? 0 : 1u << 1 | 1u << 2, 0);
 }
 
 void cpuid_build(struct cpuid_table *table, uint64_t *arch_capabilities, unsigned *phys_bits,

@@ -49,7 +49,10 @@ enum { INSN_NEXT, INSN_JUMP, INSN_SHADOW };
 
 struct insn {
 	insn_fn *exec;
-	void *thunk;  /* an engine's own: host code of a plain instruction */
+	union {
+		void *thunk;             /* an engine's own: host code of a plain instruction */
+		const struct insn *link; /* an engine's own: what a local branch leads to, once known */
+	};
 	int64_t disp; /* of the memory operand; or of a relative branch, from the next instruction */
 	uint64_t imm; /* immediate, sign-extended; far pointers: offset, selector in imm2 */
 	uint16_t mnemonic;
@@ -66,11 +69,12 @@ struct insn {
 	uint8_t vl;                 /* vector length, bytes; 0 for others */
 	uint8_t vectors[4];         /* vector numbers of operands 0..3, for the few vector rows */
 	bool far;                   /* CALL, JMP, RET through CS */
-	uint8_t align;       /* the memory operand must be aligned to so many bytes; 0: need not */
+	uint8_t align;              /* the memory operand must be aligned to so many bytes; 0: need not */
 	uint8_t seg_operand;        /* bit k: operand k is a segment register */
 	union {
 		uint8_t system_operand; /* MOV CR, DR: bit k: operand k is the system register */
 		uint8_t port_size;      /* IN, OUT: bytes */
+		uint8_t local;          /* near branches: the target lies in the same page of code */
 	};
 };
 

@@ -78,6 +78,7 @@ void cpu_update_mode(struct vcpu *v)
 		v->code_size = CODE_64;
 	else
 		v->code_size = cs->attr & SEG_DB ? CODE_32 : CODE_16;
+	v->cs_flat = v->code_size == CODE_64 || cs->limit == 0xffffffffu;
 	v->cpl = !v->protected_mode ? 0 : v->v86 ? 3 : (uint8_t)bits_get(v->s.seg[S_SS].attr, 6, 5);
 	v->la_mask = v->code_size == CODE_64 ? UINT64_MAX : 0xffffffffu;
 	v->seg_plain = 0;

@@ -304,7 +304,8 @@ int insn_invlpg(struct vcpu *v, const struct insn *i)
 {
 	privileged(v);
 	tlb_flush_page(v, insn_offset(v, i) + v->seg_base[i->seg]);
-	return INSN_NEXT;
+	v->s.rip += i->len; /* the page that runs may be the one */
+	return INSN_JUMP;
 }
 
 int insn_invpcid(struct vcpu *v, const struct insn *i)
@@ -326,7 +327,8 @@ int insn_invpcid(struct vcpu *v, const struct insn *i)
 		tlb_flush_pcid(v, (unsigned)pcid);
 	else
 		tlb_flush_all(v);
-	return INSN_NEXT;
+	v->s.rip += i->len;
+	return INSN_JUMP;
 }
 
 /* WBINVD, INVD: guest memory is coherent as it is. */

@@ -146,6 +146,7 @@ struct vcpu {
 	uint8_t cpl;
 	uint8_t code_size;                   /* enum cpu_code_size */
 	uint8_t view;                        /* enum tlb_view in use for data */
+	bool cs_flat;                        /* no CS limit to check: 64-bit, or 4 GiB */
 	bool protected_mode, v86, long_mode; /* CR0.PE; RFLAGS.VM under PE; EFER.LMA */
 	uint64_t la_mask;                    /* linear addresses wrap here: 64 or 32 bits */
 	uint64_t seg_base[6]; /* base as address arithmetic uses it: 0 for ES CS SS DS in 64-bit mode */

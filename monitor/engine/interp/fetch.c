@@ -42,19 +42,37 @@ static void forget_everything(struct vcpu *v, struct interp *in)
 	thunk_arena_reset(&in->thunks);
 }
 
+/* A near branch whose target lies in the same page of code: the engine may remember where it leads. */
+static bool is_local_branch(const struct vcpu *v, const struct insn *i, const struct decoded *d, unsigned off)
+{
+	int64_t target = (int64_t)off + i->len + i->disp;
+
+	if (v->code_size != CODE_64 && i->opsize != 4)
+		return false;
+	return v->cs_flat && d->in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && !i->far &&
+	       !(i->flags & INSN_MEM) && (d->in.attributes & ZYDIS_ATTRIB_IS_RELATIVE) && target >= 0 &&
+	       target < (int64_t)PAGE_SIZE;
+}
+
+/* What decode() tells beside its result. */
+struct decode_note {
+	struct decoded d;
+	bool last; /* the run ends with it */
+	bool full; /* no room for its thunk */
+};
+
 /* Decode one instruction ready to run.  DECODE_MORE leaves *i unset; others give something to execute. */
 static enum decode_result decode(struct vcpu *v, struct interp *in, const uint8_t *code, size_t len,
-	struct insn *i, bool *last, bool *full)
+	struct insn *i, struct decode_note *note)
 {
-	struct decoded d;
-	enum decode_result r = insn_decode(code, len, v->code_size, i, &d);
+	enum decode_result r = insn_decode(code, len, v->code_size, i, &note->d);
 
-	*full = false;
-	*last = r != DECODE_OK || ends_run(&d);
+	note->full = false;
+	note->last = r != DECODE_OK || ends_run(&note->d);
 	switch (r) {
 	case DECODE_OK:
-		if (!i->exec && !interp_bind_plain(in, i, &d, code))
-			*full = true;
+		if (!i->exec && !interp_bind_plain(in, i, &note->d, code))
+			note->full = true;
 		break;
 	case DECODE_INVALID:
 		*i = (struct insn){ .exec = insn_undefined };
@@ -102,15 +120,15 @@ static const struct insn *fetch_oneshot(struct vcpu *v, struct interp *in, uint6
 {
 	uint8_t buf[CODE_BYTES_MAX];
 	unsigned have = 0;
-	bool last, full;
+	struct decode_note note;
 	enum decode_result r;
 
 	do {
 		have = fetch_bytes(v, la, buf, have);
-		r = decode(v, in, buf, have, &in->oneshot[0], &last, &full);
-		if (full) {
+		r = decode(v, in, buf, have, &in->oneshot[0], &note);
+		if (note.full) {
 			forget_everything(v, in);
-			r = decode(v, in, buf, have, &in->oneshot[0], &last, &full);
+			r = decode(v, in, buf, have, &in->oneshot[0], &note);
 		}
 	} while (r == DECODE_MORE && have < CODE_BYTES_MAX);
 	if (v->code_size != CODE_64 && v->s.rip + in->oneshot[0].len - 1 > v->s.seg[S_CS].limit)
@@ -125,13 +143,15 @@ static const struct insn *build_run(struct vcpu *v, struct interp *in, struct co
 {
 	struct insn *first = &in->code.insns[in->code.insn_used], *i = first;
 	unsigned start = off;
-	bool last = false, full;
+	struct decode_note note = { .last = false };
 
-	while (!last && i < first + RUN_MAX && off < PAGE_SIZE) {
-		enum decode_result r = decode(v, in, p->host + off, PAGE_SIZE - off, i, &last, &full);
+	while (!note.last && i < first + RUN_MAX && off < PAGE_SIZE) {
+		enum decode_result r = decode(v, in, p->host + off, PAGE_SIZE - off, i, &note);
 
-		if (r == DECODE_MORE || full)
+		if (r == DECODE_MORE || note.full)
 			break;
+		if (r == DECODE_OK && is_local_branch(v, i, &note.d, off))
+			i->local = 1;
 		off += i->len;
 		i++;
 	}

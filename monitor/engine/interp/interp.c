@@ -173,6 +173,17 @@ static bool attend(struct vcpu *v, struct interp *in, enum vcpu_exit *why)
 	return false;
 }
 
+/* Where a local branch leads, remembered in it: both ends are dropped together when their page is written. */
+static const struct insn *follow(struct vcpu *v, struct interp *in, struct insn *branch)
+{
+	uint64_t flushes = v->stats.code_flushes;
+	const struct insn *target = interp_fetch(v, in);
+
+	if (flushes == v->stats.code_flushes && target != in->oneshot)
+		branch->link = target;
+	return target;
+}
+
 /* Straight through decoded runs until somebody asks for attention or the budget ends. */
 static void run_freely(struct vcpu *v, struct interp *in)
 {
@@ -197,7 +208,9 @@ look_up:
 				in->left++;
 			if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed)))
 				return;
-			goto look_up;
+			if (!i->local)
+				goto look_up;
+			i = i->link && v->cs_flat ? i->link : follow(v, in, (struct insn *)(uintptr_t)i);
 		} else { /* INSN_SHADOW */
 			v->s.rip += i->len;
 			i++;
