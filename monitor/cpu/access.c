@@ -214,9 +214,10 @@ static unsigned access_now(const struct vcpu *v, bool write)
 static void checked_view(struct vcpu *v, uint64_t la, unsigned len, bool write)
 {
 	bool align = v->cpl == 3 && (v->s.cr0 & CR0_AM) && (v->s.rflags & FLAG_AC);
-	unsigned natural = len == 10 ? 8 : len;
+	/* x87 images are aligned as their items are. */
+	unsigned natural = len == 10 ? 8 : len == 28 || len == 108 ? 4 : len == 14 || len == 94 ? 2 : len;
 
-	if (align && natural > 1 && !(natural & (natural - 1)) && (la & (natural - 1)))
+	if (align && natural > 1 && natural <= 32 && !(natural & (natural - 1)) && (la & (natural - 1)))
 		cpu_raise_error(v, EXC_AC, 0);
 	debug_check_data(v, la, len, write);
 }
@@ -255,6 +256,8 @@ void lin_probe_write(struct vcpu *v, uint64_t la, unsigned len, unsigned seg)
 	unsigned first = piece_in_page(la, len);
 
 	check_address(v, la, len, seg);
+	if (unlikely(v->view == TLB_CHECKED))
+		checked_view(v, la, len, true);
 	translate(v, la, access_now(v, true));
 	if (first < len) {
 		translate(v, (la + first) & v->la_mask, access_now(v, true));

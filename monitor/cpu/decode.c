@@ -324,12 +324,15 @@ static uint8_t required_alignment(const struct decoded *d, const struct insn *i)
 	case ZYDIS_EXCEPTION_CLASS_SSE1:
 	case ZYDIS_EXCEPTION_CLASS_AVX1:
 		return i->memsize;
-	case ZYDIS_EXCEPTION_CLASS_SSE2:
-	case ZYDIS_EXCEPTION_CLASS_SSE4:
-		break;
 	default:
-		return d->in.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B ? 16 : 0;
+		break;
 	}
+	if (d->in.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B || d->in.mnemonic == ZYDIS_MNEMONIC_CVTPD2PI ||
+		d->in.mnemonic == ZYDIS_MNEMONIC_CVTTPD2PI)
+		return 16;
+	if (d->in.meta.exception_class != ZYDIS_EXCEPTION_CLASS_SSE2 &&
+		d->in.meta.exception_class != ZYDIS_EXCEPTION_CLASS_SSE4)
+		return 0;
 	switch (d->in.mnemonic) {
 	case ZYDIS_MNEMONIC_MOVUPS:
 	case ZYDIS_MNEMONIC_MOVUPD:

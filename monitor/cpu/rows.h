@@ -30,6 +30,9 @@ insn_fn insn_ldmxcsr, insn_stmxcsr, insn_fxsave, insn_fxrstor, insn_xsave, insn_
 /* MOV's function for the shape of its operands. */
 insn_fn *insn_mov_specialize(const struct insn *i);
 
+/* The far pointer in memory that the instruction names: offset, then selector. */
+uint16_t insn_far_pointer(struct vcpu *v, const struct insn *i, uint64_t *offset);
+
 /* Ports with statistics and I/O breakpoints; permission already checked. */
 uint32_t cpu_port_read(struct vcpu *v, uint16_t port, unsigned size);
 void cpu_port_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value);

@@ -88,18 +88,23 @@ int insn_loop(struct vcpu *v, const struct insn *i)
 	return taken ? take_relative(v, i) : INSN_NEXT;
 }
 
-/* Far pointer of a far JMP or CALL: immediate, or in memory as offset then selector. */
-static uint16_t far_pointer(struct vcpu *v, const struct insn *i, uint64_t *offset)
+uint16_t insn_far_pointer(struct vcpu *v, const struct insn *i, uint64_t *offset)
 {
-	uint64_t at;
+	uint64_t at = insn_linear(v, i, i->opsize + 2u, false);
 
-	if (!(i->flags & INSN_MEM)) {
-		*offset = i->imm;
-		return i->imm2;
-	}
-	at = insn_linear(v, i, i->opsize + 2u, false);
+	if (v->la_mask == UINT64_MAX && !is_canonical(at + i->opsize + 1))
+		cpu_raise_error(v, i->seg == S_SS ? EXC_SS : EXC_GP, 0);
 	*offset = lin_read(v, at, i->opsize, i->seg);
 	return (uint16_t)lin_read(v, (at + i->opsize) & v->la_mask, 2, i->seg);
+}
+
+/* Far pointer of a far JMP or CALL: immediate, or in memory. */
+static uint16_t far_pointer(struct vcpu *v, const struct insn *i, uint64_t *offset)
+{
+	if (i->flags & INSN_MEM)
+		return insn_far_pointer(v, i, offset);
+	*offset = i->imm;
+	return i->imm2;
 }
 
 int insn_jmp(struct vcpu *v, const struct insn *i)
@@ -197,9 +202,9 @@ int insn_undefined(struct vcpu *v, const struct insn *i)
 int insn_bound(struct vcpu *v, const struct insn *i)
 {
 	unsigned size = i->opsize;
-	uint64_t at = insn_linear(v, i, 2 * size, false);
-	int64_t low = (int64_t)bits_sext(lin_read(v, at, size, i->seg), size);
-	int64_t high = (int64_t)bits_sext(lin_read(v, (at + size) & v->la_mask, size, i->seg), size);
+	uint64_t off = insn_offset(v, i);
+	int64_t low = (int64_t)bits_sext(mem_read(v, i->seg, off, size), size);
+	int64_t high = (int64_t)bits_sext(mem_read(v, i->seg, off + size, size), size);
 	int64_t index = (int64_t)bits_sext(gpr_read(v, i->r[0], false, size), size);
 
 	if (index < low || index > high)

@@ -139,7 +139,8 @@ int insn_enter(struct vcpu *v, const struct insn *i)
 
 	sp = (sp - size) & mask;
 	mem_write(v, S_SS, sp, size, bp);
-	frame = sp;
+	/* With a 16-bit stack the upper half of ESP is part of the frame pointer all the same. */
+	frame = mask == 0xffff ? (v->s.gpr[R_SP] & ~mask) | sp : sp;
 	for (unsigned k = 1; k < level; k++) {
 		bp = (bp - size) & mask;
 		sp = (sp - size) & mask;
@@ -152,8 +153,7 @@ int insn_enter(struct vcpu *v, const struct insn *i)
 	sp = (sp - (i->imm & 0xffff)) & mask;
 	/* The new top must be writable, or the whole instruction faults (SDM ENTER). */
 	lin_probe_write(v, seg_linear(v, S_SS, sp, size, true), 1, S_SS);
-	gpr_write(
-		v, R_BP, false, size, mask == 0xffff && size > 2 ? (v->s.gpr[R_SP] & ~mask) | frame : frame);
+	gpr_write(v, R_BP, false, size, frame);
 	stack_set(v, sp);
 	return INSN_NEXT;
 }
@@ -284,9 +284,8 @@ int insn_load_far(struct vcpu *v, const struct insn *i)
 		{ ZYDIS_MNEMONIC_LGS, S_GS },
 		{ ZYDIS_MNEMONIC_LSS, S_SS },
 	};
-	uint64_t at = insn_linear(v, i, i->opsize + 2u, false);
-	uint64_t off = lin_read(v, at, i->opsize, i->seg);
-	uint16_t selector = (uint16_t)lin_read(v, (at + i->opsize) & v->la_mask, 2, i->seg);
+	uint64_t off;
+	uint16_t selector = insn_far_pointer(v, i, &off);
 
 	for (size_t k = 0; k < ARRAY_LEN(which); k++) {
 		if (which[k].mnemonic == i->mnemonic)

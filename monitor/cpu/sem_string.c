@@ -73,14 +73,7 @@ static uint64_t run_length(
 
 static bool may_run(const struct vcpu *v, const struct string_op *o, uint64_t count)
 {
-	return o->repeat && o->step > 0 && count > 1 && v->view != TLB_CHECKED;
-}
-
-/* Both addresses are checked before either page is. */
-static void check_both(struct vcpu *v, uint64_t src, uint64_t dst)
-{
-	if (v->la_mask == UINT64_MAX && unlikely(!is_canonical(src) || !is_canonical(dst)))
-		cpu_raise_error(v, EXC_GP, 0);
+	return o->repeat && o->step > 0 && count > 1 && v->view != TLB_CHECKED && !(v->s.rflags & FLAG_TF);
 }
 
 /* True when another iteration must wait: somebody wants the vCPU. */
@@ -131,7 +124,6 @@ int insn_movs(struct vcpu *v, const struct insn *i)
 		if (!n) {
 			uint64_t src = at(v, &o, i->seg, R_SI, false), dst = at(v, &o, S_ES, R_DI, true);
 
-			check_both(v, src, dst);
 			lin_write(v, dst, o.size, lin_read(v, src, o.size, i->seg), S_ES);
 			n = 1;
 		}
@@ -257,9 +249,8 @@ int insn_cmps(struct vcpu *v, const struct insn *i)
 	while (count_left(v, &o)) {
 		uint64_t src = at(v, &o, i->seg, R_SI, false), dst = at(v, &o, S_ES, R_DI, false), a, b;
 
-		check_both(v, src, dst);
+		b = lin_read(v, dst, o.size, S_ES); /* the order the processor reads them in */
 		a = lin_read(v, src, o.size, i->seg);
-		b = lin_read(v, dst, o.size, S_ES);
 
 		advance(v, &o, R_SI, 1);
 		advance(v, &o, R_DI, 1);

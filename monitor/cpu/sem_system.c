@@ -503,15 +503,15 @@ int insn_fsgsbase(struct vcpu *v, const struct insn *i)
 {
 	bool gs = i->mnemonic == ZYDIS_MNEMONIC_RDGSBASE || i->mnemonic == ZYDIS_MNEMONIC_WRGSBASE;
 	bool write = i->mnemonic == ZYDIS_MNEMONIC_WRFSBASE || i->mnemonic == ZYDIS_MNEMONIC_WRGSBASE;
-	unsigned seg = gs ? S_GS : S_FS;
+	unsigned seg = gs ? S_GS : S_FS, size = i->opsize == 8 ? 8 : 4;
 
 	if (v->code_size != CODE_64 || !(v->s.cr4 & CR4_FSGSBASE))
 		cpu_raise(v, EXC_UD);
 	if (!write) {
-		gpr_write(v, i->r[0], false, i->opsize, v->s.seg[seg].base);
+		gpr_write(v, i->r[0], false, size, v->s.seg[seg].base);
 		return INSN_NEXT;
 	}
-	uint64_t base = gpr_read(v, i->r[0], false, i->opsize);
+	uint64_t base = gpr_read(v, i->r[0], false, size);
 
 	if (!is_canonical(base))
 		cpu_raise_error(v, EXC_GP, 0);

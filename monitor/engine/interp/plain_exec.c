@@ -37,7 +37,8 @@ static NOINLINE int slow(struct vcpu *v, const struct insn *i, uint64_t la)
 	}
 	if (write)
 		lin_probe_write(v, la, i->memsize, i->seg);
-	if (i->flags & INSN_READ)
+	/* An x87 store that meets an unmasked exception stores nothing: what is there must go back. */
+	if ((i->flags & INSN_READ) || (i->fpu & FPU_X87))
 		lin_read_bytes(v, la, buf, i->memsize, i->seg);
 	thunk_of(i)(v, buf);
 	if (write)
@@ -80,6 +81,9 @@ static void check_pending(struct vcpu *v, const struct insn *i)
 	case ZYDIS_MNEMONIC_FNSTSW:
 	case ZYDIS_MNEMONIC_FNSTENV:
 	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FENI8087_NOP:
+	case ZYDIS_MNEMONIC_FDISI8087_NOP:
+	case ZYDIS_MNEMONIC_FSETPM287_NOP:
 		return;
 	default:
 		cpu_raise(v, EXC_MF);
