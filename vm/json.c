@@ -145,21 +145,22 @@ static bool read_escape(struct reader *r, GString *out)
 static char *read_string(struct reader *r)
 {
 	GString *out;
+	bool ok = true;
 
 	if (!accept(r, '"'))
 		return NULL;
 	out = g_string_new(NULL);
-	while (r->p < r->end && *r->p != '"') {
+	while (ok && r->p < r->end && *r->p != '"') {
 		char c = *r->p++;
 
-		if ((unsigned char)c < 0x20)
-			break;
-		if (c != '\\')
+		if (c == '\\')
+			ok = read_escape(r, out);
+		else if ((unsigned char)c < 0x20)
+			ok = false;
+		else
 			g_string_append_c(out, c);
-		else if (!read_escape(r, out))
-			break;
 	}
-	if (r->p < r->end && *r->p == '"' && g_utf8_validate(out->str, (gssize)out->len, NULL)) {
+	if (ok && r->p < r->end && g_utf8_validate(out->str, (gssize)out->len, NULL)) {
 		r->p++;
 		return g_string_free(out, FALSE);
 	}
