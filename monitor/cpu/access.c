@@ -215,9 +215,12 @@ static void checked_view(struct vcpu *v, uint64_t la, unsigned len, bool write)
 {
 	bool align = v->cpl == 3 && (v->s.cr0 & CR0_AM) && (v->s.rflags & FLAG_AC);
 	/* x87 images are aligned as their items are. */
-	unsigned natural = len == 10 ? 8 : len == 28 || len == 108 ? 4 : len == 14 || len == 94 ? 2 : len;
+	unsigned natural = len == 10                 ? 8
+			   : len == 28 || len == 108 ? 4
+			   : len == 14 || len == 94  ? 2
+						     : MIN_OF(len, 16u);
 
-	if (align && natural > 1 && natural <= 32 && !(natural & (natural - 1)) && (la & (natural - 1)))
+	if (align && natural > 1 && !(natural & (natural - 1)) && (la & (natural - 1)))
 		cpu_raise_error(v, EXC_AC, 0);
 	debug_check_data(v, la, len, write);
 }

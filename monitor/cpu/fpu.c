@@ -132,13 +132,19 @@ int insn_fxsave(struct vcpu *v, const struct insn *i)
 
 static void restore_x87(struct vcpu *v, const uint8_t *image)
 {
+	unsigned fcw, fsw;
+
 	memcpy(v->s.xsave.bytes, image, FX_MXCSR);
 	memcpy(v->s.xsave.bytes + FX_ST, image + FX_ST, FX_XMM - FX_ST);
 	for (unsigned k = 0; k < 8; k++)
 		memset(v->s.xsave.bytes + FX_ST + 16 * k + 10, 0, 6);
 	v->s.xsave.bytes[FX_FTW + 1] = 0;
 	/* Reserved control bits read back as 0, bit 6 as 1; the opcode has eleven bits. */
-	le_store(v->s.xsave.bytes + FX_FCW, 2, (le_load(image + FX_FCW, 2) & 0x1f3f) | 0x40);
+	fcw = (unsigned)(le_load(image + FX_FCW, 2) & 0x1f3f) | 0x40;
+	le_store(v->s.xsave.bytes + FX_FCW, 2, fcw);
+	/* The error summary and B follow from flags and masks. */
+	fsw = (unsigned)le_load(image + FX_FSW, 2) & 0x7f7f;
+	le_store(v->s.xsave.bytes + FX_FSW, 2, fsw | (fsw & ~fcw & 0x3f ? 0x8080 : 0));
 	v->s.xsave.bytes[FX_FOP + 1] &= 7;
 }
 

@@ -33,6 +33,12 @@ static inline void fpu_require(struct vcpu *v, unsigned classes)
 		fpu_refuse(v, classes);
 }
 
+/* An x87 exception waits for the next waiting instruction. */
+static inline bool fpu_exception_pending(const struct vcpu *v)
+{
+	return le_load(v->s.xsave.bytes + FX_FSW, 2) & ~le_load(v->s.xsave.bytes + FX_FCW, 2) & 0x3f;
+}
+
 static inline uint32_t fpu_mxcsr(const struct vcpu *v)
 {
 	return (uint32_t)le_load(v->s.xsave.bytes + FX_MXCSR, 4);

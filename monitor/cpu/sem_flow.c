@@ -92,8 +92,6 @@ uint16_t insn_far_pointer(struct vcpu *v, const struct insn *i, uint64_t *offset
 {
 	uint64_t at = insn_linear(v, i, i->opsize + 2u, false);
 
-	if (v->la_mask == UINT64_MAX && !is_canonical(at + i->opsize + 1))
-		cpu_raise_error(v, i->seg == S_SS ? EXC_SS : EXC_GP, 0);
 	*offset = lin_read(v, at, i->opsize, i->seg);
 	return (uint16_t)lin_read(v, (at + i->opsize) & v->la_mask, 2, i->seg);
 }

@@ -85,12 +85,14 @@ static bool interrupted(const struct vcpu *v)
 /* Bulk MOVS upward; elements done, 0: do it one by one. */
 static uint64_t movs_run(struct vcpu *v, const struct insn *i, const struct string_op *o, uint64_t count)
 {
-	uint64_t src = at(v, o, i->seg, R_SI, false), dst = at(v, o, S_ES, R_DI, true), n;
+	uint64_t src, dst, n;
 	uint8_t *from, *to;
 	unsigned bytes;
 
 	if (!(v->seg_plain & (1u << i->seg)) || !(v->seg_plain & (1u << S_ES)))
 		return 0;
+	src = at(v, o, i->seg, R_SI, false);
+	dst = at(v, o, S_ES, R_DI, true);
 	n = run_length(v, o, src, R_SI, run_length(v, o, dst, R_DI, count));
 	if (n < 2)
 		return 0;
@@ -122,9 +124,9 @@ int insn_movs(struct vcpu *v, const struct insn *i)
 		uint64_t n = may_run(v, &o, left) ? movs_run(v, i, &o, left) : 0;
 
 		if (!n) {
-			uint64_t src = at(v, &o, i->seg, R_SI, false), dst = at(v, &o, S_ES, R_DI, true);
+			uint64_t value = lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg);
 
-			lin_write(v, dst, o.size, lin_read(v, src, o.size, i->seg), S_ES);
+			lin_write(v, at(v, &o, S_ES, R_DI, true), o.size, value, S_ES);
 			n = 1;
 		}
 		advance(v, &o, R_SI, n);
@@ -247,11 +249,16 @@ int insn_cmps(struct vcpu *v, const struct insn *i)
 	struct string_op o = string_start(v, i);
 
 	while (count_left(v, &o)) {
-		uint64_t src = at(v, &o, i->seg, R_SI, false), dst = at(v, &o, S_ES, R_DI, false), a, b;
+		uint64_t a, b;
 
-		b = lin_read(v, dst, o.size, S_ES); /* the order the processor reads them in */
-		a = lin_read(v, src, o.size, i->seg);
-
+		/* The processor's order of reading, which decides whose fault comes first. */
+		if (o.size == 1) {
+			a = lin_read(v, at(v, &o, i->seg, R_SI, false), 1, i->seg);
+			b = lin_read(v, at(v, &o, S_ES, R_DI, false), 1, S_ES);
+		} else {
+			b = lin_read(v, at(v, &o, S_ES, R_DI, false), o.size, S_ES);
+			a = lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg);
+		}
 		advance(v, &o, R_SI, 1);
 		advance(v, &o, R_DI, 1);
 		count_down(v, &o, 1);

@@ -65,6 +65,8 @@ static void enter_mmx(struct vcpu *v)
 	uint8_t old[8][16], *x = v->s.xsave.bytes;
 	unsigned top = (x[FX_FSW + 1] >> 3) & 7;
 
+	if (fpu_exception_pending(v))
+		cpu_raise(v, EXC_MF);
 	memcpy(old, x + FX_ST, sizeof(old));
 	for (unsigned k = 0; k < 8; k++)
 		memcpy(x + FX_ST + 16 * k, old[(k - top) & 7], 16);

@@ -69,10 +69,7 @@ static int exec_write(struct vcpu *v, const struct insn *i)
 /* A waiting instruction reports an earlier exception before it does anything else. */
 static void check_pending(struct vcpu *v, const struct insn *i)
 {
-	unsigned fcw = (unsigned)le_load(v->s.xsave.bytes + FX_FCW, 2),
-		 fsw = (unsigned)le_load(v->s.xsave.bytes + FX_FSW, 2);
-
-	if (likely(!(fsw & ~fcw & 0x3f)))
+	if (likely(!fpu_exception_pending(v)))
 		return;
 	switch (i->mnemonic) {
 	case ZYDIS_MNEMONIC_FNCLEX:
