@@ -100,7 +100,9 @@ struct machine {
 	struct keymap keymap;
 	struct textscreen shown;
 	unsigned frames;
-	guint stdin_watch, screen_timer, key_timer;
+	guint stdin_watch, screen_timer, key_timer, feed_timer;
+	uint8_t keys[1024]; /* typed, not yet the keyboard's */
+	size_t keys_len;
 	bool prompt_open, input_closed;
 	int control_fd;
 	guint control_watch;

@@ -15,6 +15,9 @@
 #define FRAME_MS  40
 #define ESC_MS    50
 #define LOW_WATER 128
+#define FEED_MS   10
+/* One byte typed can become a modifier and a key, each pressed and released, two codes at most each. */
+#define KEY_CODES_MAX 16
 
 void io_print(struct machine *m, const char *text)
 {
@@ -227,13 +230,32 @@ static gboolean key_idle(void *opaque)
 	return G_SOURCE_REMOVE;
 }
 
+static gboolean feed_keys(void *opaque)
+{
+	struct machine *m = opaque;
+	size_t used = 0;
+
+	pthread_mutex_lock(&m->pc.mem.lock);
+	while (used < m->keys_len && m->pc.kbd.s.kbd.count + KEY_CODES_MAX <= I8042_QUEUE)
+		keymap_feed(&m->keymap, m->keys[used++], key, m);
+	pthread_mutex_unlock(&m->pc.mem.lock);
+	m->keys_len -= used;
+	memmove(m->keys, m->keys + used, m->keys_len);
+	if (m->keymap.len && !m->keys_len && !m->key_timer)
+		m->key_timer = g_timeout_add(ESC_MS, key_idle, m);
+	if (m->keys_len)
+		return G_SOURCE_CONTINUE;
+	m->feed_timer = 0;
+	return G_SOURCE_REMOVE;
+}
+
+/* The keyboard's own queue is short: pasted text waits here until the guest has read what came before. */
 static void type_key(struct machine *m, uint8_t byte)
 {
-	pthread_mutex_lock(&m->pc.mem.lock);
-	keymap_feed(&m->keymap, byte, key, m);
-	pthread_mutex_unlock(&m->pc.mem.lock);
-	if (m->keymap.len && !m->key_timer)
-		m->key_timer = g_timeout_add(ESC_MS, key_idle, m);
+	if (m->keys_len < sizeof(m->keys))
+		m->keys[m->keys_len++] = byte;
+	if (!m->feed_timer && feed_keys(m))
+		m->feed_timer = g_timeout_add(FEED_MS, feed_keys, m);
 }
 
 static void open_prompt(struct machine *m, bool open)
@@ -418,5 +440,7 @@ void io_destroy(struct machine *m)
 		g_source_remove(m->screen_timer);
 	if (m->key_timer)
 		g_source_remove(m->key_timer);
-	m->stdin_watch = m->screen_timer = m->key_timer = 0;
+	if (m->feed_timer)
+		g_source_remove(m->feed_timer);
+	m->stdin_watch = m->screen_timer = m->key_timer = m->feed_timer = 0;
 }
