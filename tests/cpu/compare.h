@@ -13,6 +13,7 @@
 struct loose {
 	uint64_t rflags;
 	uint64_t cr2;
+	bool error_code;
 	bool x87;                 /* its registers and tags */
 	uint16_t gpr;             /* registers by number */
 	uint32_t same_vectors[2]; /* sets of vectors that count as one: several faults, no order laid down */
@@ -29,7 +30,8 @@ bool saves_fpu_pointers(ZydisMnemonic mnemonic);
 /* Flags an instruction leaves undefined that the interpreter cannot take from the host CPU; 0 for most. */
 uint64_t undefined_flags(ZydisMnemonic mnemonic);
 
-void loose_for(const struct test_case *tc, const struct outcome *native, struct loose *loose);
+void loose_for(const struct test_case *tc, const struct outcome *native, const struct outcome *guest,
+	struct loose *loose);
 
 /* True when they agree; otherwise appends a line a differing field to `why` (may be NULL). */
 bool outcomes_agree(

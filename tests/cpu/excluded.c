@@ -160,8 +160,8 @@ bool form_bytes_harmless(const uint8_t *bytes, unsigned len, unsigned bits)
 		return false;
 	/* SYSCALL, SYSENTER; 01, AE, C7: groups that grow with every CPU; 3DNow!, SSE4a, AMD's undocumented.
 	 */
-	return op != 0x0f || (second != 0x05 && second != 0x00 && second != 0x07 && second != 0x34 &&
-				     second != 0x35 && second != 0x01 && second != 0xae && second != 0xc7 &&
-				     second != 0x0f && second != 0x0e && second != 0x78 && second != 0x79 &&
-				     second != 0xa6 && second != 0xa7);
+	return op != 0x0f || (second != 0x05 && second != 0x00 && second != 0x20 && second != 0x22 &&
+				     second != 0x07 && second != 0x34 && second != 0x35 && second != 0x01 &&
+				     second != 0xae && second != 0xc7 && second != 0x0f && second != 0x0e &&
+				     second != 0x78 && second != 0x79 && second != 0xa6 && second != 0xa7);
 }
