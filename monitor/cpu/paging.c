@@ -77,6 +77,9 @@ static uint64_t reserved_bits(const struct vcpu *v, unsigned level, bool large, 
 	return r;
 }
 
+/* PSE-36 uses bits 20..13 of a 4 MiB entry for address bits 39..32; bit 21 must be 0. */
+#define PDE_PSE_RESERVED (1ull << 21)
+
 static uint64_t large_address_32(uint64_t e)
 {
 	return (e & 0xffc00000u) | bits_get(e, 20, 13) << 32;
@@ -148,7 +151,7 @@ static enum walk_result walk_once(
 			return WALK_FAULT;
 		}
 		large = entry_is_large(v, m, level, e);
-		if (m->entry == 8 && (e & reserved_bits(v, level, large, m))) {
+		if (m->entry == 8 ? e & reserved_bits(v, level, large, m) : large && (e & PDE_PSE_RESERVED)) {
 			w->error = error_code(v, access, PF_PRESENT | PF_RSVD);
 			return WALK_FAULT;
 		}
@@ -181,16 +184,18 @@ bool paging_walk(struct vcpu *v, uint64_t la, unsigned access, struct page_walk 
 	const struct paging_mode *m = v->s.efer & EFER_LMA ? &mode_64
 				      : v->s.cr4 & CR4_PAE ? &mode_pae
 							   : &mode_32;
+	uint64_t a20 = atomic_load_explicit(&v->mem->a20_mask, memory_order_relaxed);
 	enum walk_result r;
 
 	if (!(v->s.cr0 & CR0_PG)) {
-		w->gpa = la & 0xffffffffu;
+		w->gpa = la & 0xffffffffu & a20;
 		w->page_size = PAGE_SIZE;
 		return true;
 	}
 	do
 		r = walk_once(v, m, la, access, w);
 	while (r == WALK_AGAIN);
+	w->gpa &= a20;
 	return r == WALK_DONE;
 }
 

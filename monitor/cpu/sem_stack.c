@@ -34,7 +34,7 @@ int insn_push(struct vcpu *v, const struct insn *i)
 /* Loading SS holds off interrupts and traps for one instruction (SDM 6.8.3). */
 static void shadow(struct vcpu *v)
 {
-	v->s.irq_shadow = 1;
+	v->s.irq_shadow = SHADOW_MOV_SS;
 	atomic_store(&v->attention, 1);
 }
 

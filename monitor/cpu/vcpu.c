@@ -151,6 +151,8 @@ static const struct state_field fields[] = {
 	F(wait_for_sipi),
 	F(irq_shadow),
 	F(nmi_blocked),
+	F(requests),
+	F(sipi),
 	A(reserved),
 	A(xsave.bytes),
 };
@@ -169,6 +171,13 @@ static bool check(const void *state, GError **error)
 		return fail(error, SERAI_ERROR_STATE, "vcpu: xcr0 0x%llx", (unsigned long long)s->xcr0);
 	if ((uint32_t)le_load(s->xsave.bytes + FX_MXCSR, 4) & ~0x2ffffu)
 		return fail(error, SERAI_ERROR_STATE, "vcpu: reserved MXCSR bits set");
+	if (le_load(s->xsave.bytes + XS_HEADER, 8) & ~XCR0_ALL)
+		return fail(error, SERAI_ERROR_STATE, "vcpu: unknown components in its XSAVE header");
+	for (unsigned k = XS_HEADER + 8; k < XS_HEADER + 64; k++) {
+		if (s->xsave.bytes[k])
+			return fail(error, SERAI_ERROR_STATE,
+				"vcpu: reserved byte %u of its XSAVE image is set", k);
+	}
 	return true;
 }
 
@@ -181,12 +190,18 @@ const struct state_class vcpu_state_class = {
 	.check = check,
 };
 
+/* Requests that are edges: nobody would raise them again.  VCPU_INTR is a level; the local APIC tells it
+ * anew. */
+#define TRAVELLING (VCPU_NMI | VCPU_INIT | VCPU_SIPI)
+
 void vcpu_save(struct vcpu *v, struct state_writer *w)
 {
 	char instance[16];
 
 	snprintf(instance, sizeof(instance), "%u", v->index);
 	v->s.rflags = vcpu_get_rflags(v);
+	v->s.requests = atomic_load(&v->pending) & TRAVELLING;
+	v->s.sipi = atomic_load(&v->sipi_vector);
 	state_put(w, &vcpu_state_class, instance, &v->s);
 }
 
@@ -202,6 +217,9 @@ bool vcpu_load(struct vcpu *v, struct state_reader *r, GError **error)
 		return fail(error, SERAI_ERROR_STATE,
 			"vcpu %u: MXCSR 0x%x has bits this host's processor lacks", v->index, fpu_mxcsr(v));
 	le_store(v->s.xsave.bytes + FX_MXCSR_MASK, 4, mask);
+	atomic_store(&v->sipi_vector, v->s.sipi);
+	vcpu_lower(v, TRAVELLING);
+	vcpu_raise(v, v->s.requests & TRAVELLING);
 	vcpu_settle(v);
 	return true;
 }
@@ -262,5 +280,5 @@ size_t vcpu_dump(struct vcpu *v, char *buf, size_t size)
 		(unsigned long long)s->dr[7], atomic_load(&v->pending));
 	n = ftell(f);
 	fclose(f);
-	return n > 0 ? (size_t)n : 0;
+	return n > 0 && size ? MIN_OF((size_t)n, size - 1) : 0;
 }

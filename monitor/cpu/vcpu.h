@@ -44,6 +44,8 @@ struct xsave_area {
 	uint8_t bytes[832];
 } __attribute__((aligned(64)));
 
+enum { SHADOW_NONE, SHADOW_STI, SHADOW_MOV_SS };
+
 struct vcpu_state {
 	uint64_t gpr[16];
 	uint64_t rip;
@@ -64,10 +66,11 @@ struct vcpu_state {
 	uint32_t pkru;
 	uint8_t halted;        /* HLT, until an interrupt */
 	uint8_t wait_for_sipi; /* an application processor before its SIPI */
-	uint8_t irq_shadow; /* STI or MOV SS just ran: interrupts (and for MOV SS traps) wait one instruction
-			     */
+	uint8_t irq_shadow;    /* SHADOW_*: interrupts (after MOV SS debug traps too) wait one instruction */
 	uint8_t nmi_blocked;
-	uint8_t reserved[4];
+	uint32_t requests; /* VCPU_NMI, INIT and SIPI that were pending when the state was saved */
+	uint8_t sipi;      /* and the SIPI's vector */
+	uint8_t reserved[19];
 	struct xsave_area xsave;
 };
 

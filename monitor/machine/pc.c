@@ -119,6 +119,30 @@ static uint64_t tsc_offset(void *opaque, unsigned cpu)
 	return pc->ask.tsc_offset(pc->ask.opaque, cpu);
 }
 
+static void ask_reset(void *opaque)
+{
+	struct pc *pc = opaque;
+
+	pc->ask.reset(pc->ask.opaque);
+}
+
+/* The gate follows whoever moved it last; the other one's bit is kept in step. */
+static void a20_by_port92(void *opaque, bool on)
+{
+	struct pc *pc = opaque;
+
+	i8042_note_a20(&pc->kbd, on);
+	physmap_set_a20(&pc->mem, on);
+}
+
+static void a20_by_keyboard(void *opaque, bool on)
+{
+	struct pc *pc = opaque;
+
+	pc->isa.s.port92 = (uint8_t)((pc->isa.s.port92 & ~2) | (on ? 2 : 0));
+	physmap_set_a20(&pc->mem, on);
+}
+
 static void init_interrupts(struct pc *pc)
 {
 	struct lapic_wires wires = {
@@ -159,8 +183,9 @@ static void init_bridges(struct pc *pc)
 	i440bx_init(&pc->host, &pc->pci, PC_SLOT_HOST, I440FX_DEVICE_ID, pc->bios, pc->bios_size);
 	add_device(pc, &pc->host.pci.dev);
 	piix4_init(&pc->isa, &pc->pci, PC_SLOT_ISA, PIIX4_DEVICE_ID);
-	pc->isa.reset_requested = pc->ask.reset;
-	pc->isa.opaque = pc->ask.opaque;
+	pc->isa.reset_requested = ask_reset;
+	pc->isa.a20 = a20_by_port92;
+	pc->isa.opaque = pc;
 	add_device(pc, &pc->isa.pci.dev);
 }
 
@@ -192,7 +217,7 @@ static bool init_devices(struct pc *pc, const struct uart_backend *const serial[
 		uint16_t port;
 		unsigned irq;
 	} coms[] = { { "com1", 0x3f8, ISA_COM1 }, { "com2", 0x2f8, ISA_COM2 } };
-	struct i8042_lines lines = { .opaque = pc->ask.opaque, .reset = pc->ask.reset };
+	struct i8042_lines lines = { .opaque = pc, .reset = ask_reset, .a20 = a20_by_keyboard };
 	struct isa_dma channel;
 
 	dma8237_init(&pc->dma, &pc->mem, &pc->timers);

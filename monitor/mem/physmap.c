@@ -21,6 +21,7 @@ void physmap_init(struct physmap *m, struct ram *ram)
 
 	memset(m, 0, sizeof(*m));
 	m->ram = ram;
+	atomic_init(&m->a20_mask, UINT64_MAX);
 	/* Error-checking, so that a device callback that comes back here is refused instead of hanging. */
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
@@ -106,6 +107,14 @@ static void rebuild(struct physmap *m)
 	}
 	m->flat_count = n;
 	atomic_fetch_add_explicit(&m->seq, 1, memory_order_release);
+}
+
+void physmap_set_a20(struct physmap *m, bool open)
+{
+	uint64_t mask = open ? UINT64_MAX : ~(1ull << 20);
+
+	if (atomic_exchange(&m->a20_mask, mask) != mask && m->changed)
+		m->changed(m->hook_opaque);
 }
 
 static void map_changed(struct physmap *m)

@@ -116,7 +116,7 @@ static void take_interrupt(struct vcpu *v, uint32_t pending)
 /* One instruction with everything a debugger in the guest may have set. */
 static void step(struct vcpu *v, struct interp *in)
 {
-	bool trap = v->s.rflags & FLAG_TF, shadow = v->s.irq_shadow;
+	bool trap = v->s.rflags & FLAG_TF, shadow = v->s.irq_shadow == SHADOW_MOV_SS;
 	uint64_t la = v->seg_base[S_CS] + v->s.rip;
 	const struct insn *i;
 	uint64_t hits;
@@ -129,7 +129,8 @@ static void step(struct vcpu *v, struct interp *in)
 	}
 	i = interp_fetch(v, in);
 	v->s.irq_shadow = 0;
-	v->debug_hits = 0;
+	if (!shadow) /* a trap that MOV SS held back comes now */
+		v->debug_hits = 0;
 	atomic_store(&v->attention, 1); /* strings stop after one element */
 	in->left--;
 	v->s.rflags &=
@@ -138,9 +139,9 @@ static void step(struct vcpu *v, struct interp *in)
 	if (r != INSN_JUMP)
 		v->s.rip += i->len;
 	if (r == INSN_SHADOW)
-		v->s.irq_shadow = 1;
+		v->s.irq_shadow = SHADOW_STI;
 	hits = v->debug_hits | (trap ? DR6_BS : 0);
-	if (hits && !v->s.irq_shadow) {
+	if (hits && v->s.irq_shadow != SHADOW_MOV_SS) {
 		v->s.dr[6] = (v->s.dr[6] & ~0xfull) | DR6_FIXED | hits;
 		v->event = (struct cpu_event){ .vector = EXC_DB, .trap = true };
 		cpu_deliver(v);
@@ -215,7 +216,7 @@ look_up:
 			v->s.rip += i->len;
 			i++;
 			if (i->exec == interp_run_end) {
-				v->s.irq_shadow = 1;
+				v->s.irq_shadow = SHADOW_STI;
 				atomic_store(&v->attention, 1);
 				return;
 			}
@@ -256,6 +257,7 @@ static enum vcpu_exit interp_run(struct vcpu *v, uint64_t budget)
 
 	in->thread = pthread_self();
 	in->left = budget;
+	atomic_store(&v->attention, 1); /* it may have been halted, or changed from outside */
 	interp_trap_enter(v);
 	why = loop(v, in);
 	interp_trap_enter(NULL);
