@@ -165,7 +165,7 @@ static void gen_single(struct gen *g)
 		d.len = 1;
 	}
 	/* AMD takes UD0 and UD1 for two bytes, Intel wants a ModRM: at the end of a page they differ. */
-	tc->cut = rng_percent(&g->rng, 4) && d.insn.mnemonic != ZYDIS_MNEMONIC_UD0 &&
+	tc->cut = rng_percent(&g->rng, 4) && d.decoded && d.insn.mnemonic != ZYDIS_MNEMONIC_UD0 &&
 		  d.insn.mnemonic != ZYDIS_MNEMONIC_UD1;
 	tc->code_off = 16 + rng_below(&g->rng, 0x400);
 	if (tc->cut)

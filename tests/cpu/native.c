@@ -48,9 +48,9 @@ struct iret_frame {
 #define CTX ((struct native_ctx *)CTX_BASE)
 
 /* The mappings again, writable: code, then the memory image's pages. */
-#define ALIAS     ((uint8_t *)(CTX_BASE + 0x10000))
+#define ALIAS     ((uint8_t *)0x153000000000) /* out of 32-bit code's reach, as is the signal stack */
 #define OLD       ((struct sigaction *)(CTX_BASE + 0x2000))
-#define SIG_STACK ((void *)(CTX_BASE + 0x20000))
+#define SIG_STACK ((void *)0x153000100000)
 #define SIG_BYTES 0x10000
 #define PAGES     (1 + MEM_PAGES)
 
