@@ -45,11 +45,12 @@ static int64_t deadline_ns(const struct lapic *l)
 {
 	const struct vclock *clock = l->set->timers->clock;
 	uint64_t target = deadline_machine_tsc(l);
+	int64_t left = (int64_t)(target - vclock_tsc(clock)); /* read once: it may pass between two looks */
 
 	/* Signed: an offset may put the target before power-on, or beyond what nanoseconds hold. */
-	if ((int64_t)(target - vclock_tsc(clock)) <= 0)
+	if (left <= 0)
 		return now_ns(l);
-	if (target - vclock_tsc(clock) > (uint64_t)INT64_MAX / 8)
+	if (left > INT64_MAX / 8)
 		return INT64_MAX;
 	return vclock_ticks_to_ns(clock, target) + 1;
 }

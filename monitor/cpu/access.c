@@ -84,8 +84,13 @@ void lin_written(struct vcpu *v, void *host, unsigned len)
 {
 	struct ram *ram = v->mem->ram;
 
-	if (ram_contains(ram, host) && (ram->page_flags[ram_offset(ram, host) >> PAGE_SHIFT] & RAM_PAGE_CODE))
-		v->engine->invalidate(v, ram_offset(ram, host), len);
+	if (ram_contains(ram, host) &&
+		(ram->page_flags[ram_offset(ram, host) >> PAGE_SHIFT] & RAM_PAGE_CODE)) {
+		if (v->count > 1 && v->mem->code_written) /* every vCPU may have decoded it */
+			v->mem->code_written(v->mem->hook_opaque, ram_offset(ram, host), len);
+		else
+			v->engine->invalidate(v, ram_offset(ram, host), len);
+	}
 }
 
 /* ---- devices

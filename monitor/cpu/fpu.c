@@ -91,6 +91,8 @@ static uint64_t image_address(struct vcpu *v, const struct insn *i, unsigned len
 
 	if (la & (align - 1))
 		cpu_raise_error(v, EXC_GP, 0);
+	/* Images are written and read in pieces: the first one's page counts before the last one's address. */
+	lin_direct(v, la, 16, write ? TLB_WRITE : TLB_READ, i->seg);
 	return la;
 }
 

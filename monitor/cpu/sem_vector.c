@@ -45,7 +45,8 @@ int insn_vmaskmov(struct vcpu *v, const struct insn *i)
 
 			if (!element_selected(mask, k, size))
 				continue;
-			la = seg_linear(v, i->seg, off + k * size, size, store);
+			la = (off + k * size) << i->addr_shift >> i->addr_shift;
+			la = seg_linear(v, i->seg, la, size, store);
 			if (!store)
 				le_store(data + k * size, size, lin_read(v, la, size, i->seg));
 			else if (pass == 0)

@@ -62,7 +62,7 @@ struct vga_text_info {
  * it. */
 char *vga_text(struct vga *v, struct vga_text_info *info);
 
-/* The attribute byte of a cell of the shown text page; 0 outside or in graphics modes. */
+/* The attribute byte of a cell as of the last vga_text(); 0 outside or in graphics modes. */
 uint8_t vga_text_attribute(struct vga *v, unsigned column, unsigned row);
 
 /* What is on the screen, for consoles. */

@@ -412,7 +412,6 @@ uint8_t vga_text_attribute(struct vga *v, unsigned column, unsigned row)
 	text_size(&v->s, &columns, &rows);
 	if (graphics(&v->s) || vbe_on(&v->s) || column >= columns || row >= rows)
 		return 0;
-	vga_sync(v);
 	return v->vram[cell_group(&v->s, cell_at(&v->s, column, row)) + 1];
 }
 

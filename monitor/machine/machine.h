@@ -99,7 +99,6 @@ struct machine {
 	struct lineedit edit;
 	struct keymap keymap;
 	struct textscreen shown;
-	unsigned frames;
 	guint stdin_watch, screen_timer, key_timer, feed_timer;
 	uint8_t keys[1024]; /* typed, not yet the keyboard's */
 	size_t keys_len;

@@ -109,29 +109,11 @@ char *io_screen_text(struct machine *m, struct vga_text_info *info, bool *graphi
 	return text ? text : g_strdup("(the screen shows a graphics mode)\n");
 }
 
-/* Attributes cost far more than characters: fetched at once for rows whose text changed, for the others in
- * turn. */
-static bool wants_attributes(const struct machine *m, const struct textscreen *t, unsigned row)
-{
-	if (m->shown.columns != t->columns || m->shown.rows != t->rows ||
-		row == m->frames % MAX_OF(t->rows, 1u))
-		return true;
-	for (unsigned c = 0; c < t->columns; c++)
-		if (m->shown.cell[row][c].ch != t->cell[row][c].ch)
-			return true;
-	return false;
-}
-
 static void take_attributes(struct machine *m, struct textscreen *t)
 {
-	for (unsigned r = 0; r < t->rows; r++) {
-		bool fetch = wants_attributes(m, t, r);
-
+	for (unsigned r = 0; r < t->rows; r++)
 		for (unsigned c = 0; c < t->columns; c++)
-			t->cell[r][c].attr =
-				fetch ? vga_text_attribute(&m->pc.vga, c, r) : m->shown.cell[r][c].attr;
-	}
-	m->frames++;
+			t->cell[r][c].attr = vga_text_attribute(&m->pc.vga, c, r);
 }
 
 static bool take_screen(struct machine *m, struct textscreen *t)

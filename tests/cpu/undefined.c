@@ -123,7 +123,7 @@ static void loosen_images(const ZydisDecodedInstruction *insn, bool faulted, str
 	case ZYDIS_MNEMONIC_LSS:
 	case ZYDIS_MNEMONIC_LFS:
 	case ZYDIS_MNEMONIC_LGS:
-		loose->same_vectors[0] = 1u << 12 | 1u << 13 | 1u << 14;
+		loose->same_vectors[0] = 1u << 12 | 1u << 13 | 1u << 14 | 1u << 17;
 		break;
 	case ZYDIS_MNEMONIC_CALL: /* AMD: the push, then the target; the manuals give no order */
 		loose->same_vectors[0] = 1u << 12 | 1u << 13 | 1u << 14 | 1u << 17;

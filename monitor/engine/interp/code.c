@@ -34,6 +34,8 @@ static void unmark(struct vcpu *v, struct code_page *p)
 {
 	struct ram *ram = v->mem->ram;
 
+	if (v->count > 1)
+		return; /* the flag is shared, and others may have decoded code there */
 	if (p->marked && ram_contains(ram, p->host))
 		atomic_fetch_and(
 			&ram->page_flags[ram_offset(ram, p->host) >> PAGE_SHIFT], (uint8_t)~RAM_PAGE_CODE);
@@ -111,6 +113,9 @@ void code_page_mark(struct vcpu *v, struct code_page *p)
 	v->stats.code_pages++;
 }
 
+/* A page stays marked while it is dropped and decoded in turns; after so many writes it is data. */
+#define IDLE_WRITES_MAX 64
+
 /* Drop what was decoded from a page; its record stays where TLB entries may point to it. */
 static void drop(struct vcpu *v, struct code_page *p)
 {
@@ -119,7 +124,6 @@ static void drop(struct vcpu *v, struct code_page *p)
 			memset(p->index[s], 0, INDEX_SIZE);
 	}
 	p->chunks = 0;
-	unmark(v, p);
 	atomic_store(&v->attention, 1); /* the run being executed may be among them */
 }
 
@@ -137,6 +141,8 @@ void code_written(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uin
 
 			if (p->chunks & bits_put(0, last, first, ~0ull))
 				drop(v, p);
+			else if (!p->chunks && ++p->idle_writes > IDLE_WRITES_MAX)
+				unmark(v, p);
 		}
 		ram_offset = stop;
 	}

@@ -211,6 +211,7 @@ static const struct insn *fetch_slow(struct vcpu *v, struct interp *in, uint64_t
 	}
 	if (p->index[v->code_size][off])
 		return &in->code.insns[p->index[v->code_size][off]];
+	p->idle_writes = 0;
 	if (!p->marked)
 		code_page_mark(v, p);
 	i = build_run(v, in, p, off);

@@ -148,11 +148,19 @@ static void step(struct vcpu *v, struct interp *in)
 	}
 }
 
+/* What has run since the last time, into the statistics others read. */
+static void count_instructions(struct vcpu *v, struct interp *in)
+{
+	atomic_fetch_add_explicit(&v->stats.instructions, in->counted - in->left, memory_order_relaxed);
+	in->counted = in->left;
+}
+
 /* Between instructions, when somebody asked; true: leave with *why. */
 static bool attend(struct vcpu *v, struct interp *in, enum vcpu_exit *why)
 {
 	uint32_t pending;
 
+	count_instructions(v, in);
 	atomic_store(&v->attention, 0);
 	pending = atomic_load(&v->pending);
 	if (pending && serve_requests(v, in, pending, why))
@@ -256,12 +264,12 @@ static enum vcpu_exit interp_run(struct vcpu *v, uint64_t budget)
 	enum vcpu_exit why;
 
 	in->thread = pthread_self();
-	in->left = budget;
+	in->left = in->counted = budget;
 	atomic_store(&v->attention, 1); /* it may have been halted, or changed from outside */
 	interp_trap_enter(v);
 	why = loop(v, in);
 	interp_trap_enter(NULL);
-	atomic_fetch_add(&v->stats.instructions, budget - in->left);
+	count_instructions(v, in);
 	return why;
 }
 

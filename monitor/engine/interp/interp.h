@@ -18,6 +18,7 @@ struct interp {
 	struct code_cache code;
 	pthread_t thread; /* the vCPU's */
 	uint64_t left;    /* instructions of the budget still to run */
+	uint64_t counted; /* what `left` was when the statistics were last brought up to date */
 	struct insn
 		oneshot[2]; /* an instruction that is not kept: it straddles pages, or lies in no memory */
 };
