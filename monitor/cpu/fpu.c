@@ -91,7 +91,9 @@ static uint64_t image_address(struct vcpu *v, const struct insn *i, unsigned len
 
 	if (la & (align - 1))
 		cpu_raise_error(v, EXC_GP, 0);
-	/* Images are written and read in pieces: the first one's page counts before the last one's address. */
+	/* Images are moved in pieces, so the first one's page counts before the end of a flat segment does. */
+	if (v->la_mask == UINT64_MAX && !is_canonical(la + len - 1))
+		cpu_raise_error(v, i->seg == S_SS ? EXC_SS : EXC_GP, 0);
 	lin_direct(v, la, 16, write ? TLB_WRITE : TLB_READ, i->seg);
 	return la;
 }
