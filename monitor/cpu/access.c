@@ -2,7 +2,6 @@
 #include "monitor/cpu/access.h"
 
 #include "monitor/cpu/debug.h"
-#include "monitor/engine/engine.h"
 
 _Noreturn void cpu_raise(struct vcpu *v, int vector)
 {
@@ -88,8 +87,8 @@ void lin_written(struct vcpu *v, void *host, unsigned len)
 		(ram->page_flags[ram_offset(ram, host) >> PAGE_SHIFT] & RAM_PAGE_CODE)) {
 		if (v->count > 1 && v->mem->code_written) /* every vCPU may have decoded it */
 			v->mem->code_written(v->mem->hook_opaque, ram_offset(ram, host), len);
-		else
-			v->engine->invalidate(v, ram_offset(ram, host), len);
+		else if (v->code_written)
+			v->code_written(v, ram_offset(ram, host), len);
 	}
 }
 

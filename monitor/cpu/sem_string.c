@@ -190,21 +190,35 @@ int insn_stos(struct vcpu *v, const struct insn *i)
 	return INSN_NEXT;
 }
 
+/* One element of an instruction that is never done in bulk: registers change after the last access. */
+typedef void string_step(struct vcpu *v, const struct insn *i, const struct string_op *o);
+
+/* Elements until the count runs out, `go_on` (may be NULL) says no, or somebody wants the vCPU. */
+static int step_through(struct vcpu *v, const struct insn *i, const struct string_op *o, string_step *step,
+	bool (*go_on)(const struct vcpu *v, const struct insn *i))
+{
+	while (count_left(v, o)) {
+		step(v, i, o);
+		count_down(v, o, 1);
+		if (!o->repeat || (go_on && !go_on(v, i)))
+			break;
+		if (interrupted(v) && count_left(v, o))
+			return INSN_JUMP;
+	}
+	return INSN_NEXT;
+}
+
+static void lods_step(struct vcpu *v, const struct insn *i, const struct string_op *o)
+{
+	gpr_write(v, R_AX, false, o->size, lin_read(v, at(v, o, i->seg, R_SI, false), o->size, i->seg));
+	advance(v, o, R_SI, 1);
+}
+
 int insn_lods(struct vcpu *v, const struct insn *i)
 {
 	struct string_op o = string_start(v, i);
 
-	while (count_left(v, &o)) {
-		gpr_write(
-			v, R_AX, false, o.size, lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg));
-		advance(v, &o, R_SI, 1);
-		count_down(v, &o, 1);
-		if (!o.repeat)
-			break;
-		if (interrupted(v) && count_left(v, &o))
-			return INSN_JUMP;
-	}
-	return INSN_NEXT;
+	return step_through(v, i, &o, lods_step, NULL);
 }
 
 /* The host's own CMP, by operand size. */
@@ -244,89 +258,76 @@ static bool repeats(const struct vcpu *v, const struct insn *i)
 	return i->flags & INSN_REPNE ? !zf : zf;
 }
 
+static void cmps_step(struct vcpu *v, const struct insn *i, const struct string_op *o)
+{
+	uint64_t a, b;
+
+	/* The processor's order of reading, which decides whose fault comes first. */
+	if (o->size == 1) {
+		a = lin_read(v, at(v, o, i->seg, R_SI, false), 1, i->seg);
+		b = lin_read(v, at(v, o, S_ES, R_DI, false), 1, S_ES);
+	} else {
+		b = lin_read(v, at(v, o, S_ES, R_DI, false), o->size, S_ES);
+		a = lin_read(v, at(v, o, i->seg, R_SI, false), o->size, i->seg);
+	}
+	advance(v, o, R_SI, 1);
+	advance(v, o, R_DI, 1);
+	v->cc = compare(a, b, o->size);
+}
+
 int insn_cmps(struct vcpu *v, const struct insn *i)
 {
 	struct string_op o = string_start(v, i);
 
-	while (count_left(v, &o)) {
-		uint64_t a, b;
+	return step_through(v, i, &o, cmps_step, repeats);
+}
 
-		/* The processor's order of reading, which decides whose fault comes first. */
-		if (o.size == 1) {
-			a = lin_read(v, at(v, &o, i->seg, R_SI, false), 1, i->seg);
-			b = lin_read(v, at(v, &o, S_ES, R_DI, false), 1, S_ES);
-		} else {
-			b = lin_read(v, at(v, &o, S_ES, R_DI, false), o.size, S_ES);
-			a = lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg);
-		}
-		advance(v, &o, R_SI, 1);
-		advance(v, &o, R_DI, 1);
-		count_down(v, &o, 1);
-		v->cc = compare(a, b, o.size);
-		if (!o.repeat || !repeats(v, i))
-			break;
-		if (interrupted(v) && count_left(v, &o))
-			return INSN_JUMP;
-	}
-	return INSN_NEXT;
+static void scas_step(struct vcpu *v, const struct insn *i, const struct string_op *o)
+{
+	uint64_t b = lin_read(v, at(v, o, S_ES, R_DI, false), o->size, S_ES);
+
+	(void)i;
+	advance(v, o, R_DI, 1);
+	v->cc = compare(gpr_read(v, R_AX, false, o->size), b, o->size);
 }
 
 int insn_scas(struct vcpu *v, const struct insn *i)
 {
 	struct string_op o = string_start(v, i);
 
-	while (count_left(v, &o)) {
-		uint64_t b = lin_read(v, at(v, &o, S_ES, R_DI, false), o.size, S_ES);
+	return step_through(v, i, &o, scas_step, repeats);
+}
 
-		advance(v, &o, R_DI, 1);
-		count_down(v, &o, 1);
-		v->cc = compare(gpr_read(v, R_AX, false, o.size), b, o.size);
-		if (!o.repeat || !repeats(v, i))
-			break;
-		if (interrupted(v) && count_left(v, &o))
-			return INSN_JUMP;
-	}
-	return INSN_NEXT;
+static void ins_step(struct vcpu *v, const struct insn *i, const struct string_op *o)
+{
+	uint64_t dst = at(v, o, S_ES, R_DI, true);
+
+	(void)i;
+	lin_probe_write(v, dst, o->size, S_ES); /* the device must not be asked for what cannot be stored */
+	lin_write(v, dst, o->size, cpu_port_read(v, (uint16_t)v->s.gpr[R_DX], o->size), S_ES);
+	advance(v, o, R_DI, 1);
 }
 
 int insn_ins(struct vcpu *v, const struct insn *i)
 {
 	struct string_op o = string_start(v, i);
-	uint16_t port = (uint16_t)v->s.gpr[R_DX];
 
-	io_check(v, port, o.size);
-	while (count_left(v, &o)) {
-		uint64_t dst = at(v, &o, S_ES, R_DI, true);
+	io_check(v, (uint16_t)v->s.gpr[R_DX], o.size);
+	return step_through(v, i, &o, ins_step, NULL);
+}
 
-		lin_probe_write(
-			v, dst, o.size, S_ES); /* the device must not be asked for what cannot be stored */
-		lin_write(v, dst, o.size, cpu_port_read(v, port, o.size), S_ES);
-		advance(v, &o, R_DI, 1);
-		count_down(v, &o, 1);
-		if (!o.repeat)
-			break;
-		if (interrupted(v) && count_left(v, &o))
-			return INSN_JUMP;
-	}
-	return INSN_NEXT;
+static void outs_step(struct vcpu *v, const struct insn *i, const struct string_op *o)
+{
+	uint64_t value = lin_read(v, at(v, o, i->seg, R_SI, false), o->size, i->seg);
+
+	cpu_port_write(v, (uint16_t)v->s.gpr[R_DX], o->size, (uint32_t)value);
+	advance(v, o, R_SI, 1);
 }
 
 int insn_outs(struct vcpu *v, const struct insn *i)
 {
 	struct string_op o = string_start(v, i);
-	uint16_t port = (uint16_t)v->s.gpr[R_DX];
 
-	io_check(v, port, o.size);
-	while (count_left(v, &o)) {
-		uint64_t value = lin_read(v, at(v, &o, i->seg, R_SI, false), o.size, i->seg);
-
-		cpu_port_write(v, port, o.size, (uint32_t)value);
-		advance(v, &o, R_SI, 1);
-		count_down(v, &o, 1);
-		if (!o.repeat)
-			break;
-		if (interrupted(v) && count_left(v, &o))
-			return INSN_JUMP;
-	}
-	return INSN_NEXT;
+	io_check(v, (uint16_t)v->s.gpr[R_DX], o.size);
+	return step_through(v, i, &o, outs_step, NULL);
 }

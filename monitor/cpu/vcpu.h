@@ -180,6 +180,8 @@ struct vcpu {
 	struct tlb *tlb;
 	const struct engine *engine;
 	void *engine_data;
+	/* The engine's: this vCPU wrote bytes of RAM in a page marked RAM_PAGE_CODE. */
+	void (*code_written)(struct vcpu *v, uint64_t ram_offset, uint64_t len);
 
 	struct vcpu_stats {
 		_Atomic uint64_t instructions;

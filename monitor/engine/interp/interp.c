@@ -14,6 +14,16 @@
 
 #include <stdlib.h>
 
+static void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len)
+{
+	struct interp *in = v->engine_data;
+
+	if (pthread_equal(pthread_self(), in->thread))
+		code_written(&in->code, v, ram_off, len);
+	else
+		code_post(&in->code, v, ram_off, len);
+}
+
 static bool interp_create(struct vcpu *v, GError **error)
 {
 	struct interp *in = calloc(1, sizeof(*in));
@@ -22,6 +32,7 @@ static bool interp_create(struct vcpu *v, GError **error)
 		return fail(error, SERAI_ERROR_HOST, "vCPU %u: no memory for the interpreter", v->index);
 	v->engine_data = in;
 	v->engine = &engine_interp;
+	v->code_written = interp_invalidate;
 	in->thread = pthread_self();
 	interp_trap_install();
 	return thunk_arena_create(&in->thunks, error) && code_cache_create(&in->code, error);
@@ -37,16 +48,6 @@ static void interp_destroy(struct vcpu *v)
 	thunk_arena_destroy(&in->thunks);
 	free(in);
 	v->engine_data = NULL;
-}
-
-static void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len)
-{
-	struct interp *in = v->engine_data;
-
-	if (pthread_equal(pthread_self(), in->thread))
-		code_written(&in->code, v, ram_off, len);
-	else
-		code_post(&in->code, v, ram_off, len);
 }
 
 static void start_processor(struct vcpu *v)

@@ -42,6 +42,7 @@ struct cpu_rig *cpu_rig_new(void)
 		.apic_msr_read = apic_msr_read,
 		.apic_msr_write = apic_msr_write };
 	r->engine = (struct engine){ .name = "none", .invalidate = invalidate };
+	r->v.code_written = invalidate;
 	cpuid_build(&r->cpuid, &r->v.arch_capabilities, &r->v.phys_bits, &o);
 	r->v.mem = &r->mem;
 	r->v.clock = &r->clock;
