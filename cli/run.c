@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 struct run {
-	const char *vm;
+	const char *vm, *restore;
 	GPtrArray *sets; /* "key=value" */
 	unsigned initrds, disks, cdroms, floppies;
 	bool serial_given, display_text;
@@ -151,6 +151,13 @@ static bool apply_set(struct run *r, const char *value, GError **error)
 	return ok;
 }
 
+static bool apply_restore(struct run *r, const char *value, GError **error)
+{
+	(void)error;
+	r->restore = value;
+	return true;
+}
+
 static const struct option options[] = {
 	{ "kernel", "FILE", NULL, "kernel", "Linux bzImage or multiboot image to boot directly" },
 	{ "initrd", "FILE", apply_initrd, NULL,
@@ -166,6 +173,7 @@ static const struct option options[] = {
 	{ "serial", "stdio|none|file:PATH|pty", apply_serial, NULL, "where COM1 leads" },
 	{ "display", "none|text", apply_display, NULL, "the VGA text screen on this terminal, or not" },
 	{ "no-reboot", NULL, NULL, "noReboot", "end (status 4) where the guest reboots" },
+	{ "restore", "FILE", apply_restore, NULL, "go on from a state that serai save wrote" },
 	{ "log", "LEVEL", NULL, "log.level", "error, warn, info, debug or trace" },
 	{ "set", "KEY=VALUE", apply_set, NULL, "any .vmx key" },
 };
@@ -288,6 +296,10 @@ bool cli_run(int argc, char **argv, GError **error)
 	for (guint i = 0; i < sets->len; i++) {
 		g_ptr_array_add(args, (void *)"--set");
 		g_ptr_array_add(args, sets->pdata[i]);
+	}
+	if (r.restore) {
+		g_ptr_array_add(args, (void *)"--restore");
+		g_ptr_array_add(args, (void *)r.restore);
 	}
 	g_ptr_array_add(args, NULL);
 	execv(program, (char **)args->pdata);

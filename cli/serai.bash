@@ -5,7 +5,7 @@ _serai()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
 	local commands="run list screen status stats pause resume reset powerbutton save quit help version"
 	local options="--kernel --initrd --append --mem --cpus --disk --cdrom --floppy --boot --engine --serial --display
-		--no-reboot --log --set"
+		--no-reboot --restore --log --set"
 
 	if [ "$COMP_CWORD" = 1 ]; then
 		COMPREPLY=($(compgen -W "$commands" -- "$cur"))
@@ -19,7 +19,7 @@ _serai()
 		--serial) COMPREPLY=($(compgen -W "stdio none pty file:" -- "$cur")) ;;
 		--display) COMPREPLY=($(compgen -W "none text" -- "$cur")) ;;
 		--log) COMPREPLY=($(compgen -W "error warn info debug trace" -- "$cur")) ;;
-		--kernel | --initrd | --disk | --cdrom | --floppy)
+		--kernel | --initrd | --disk | --cdrom | --floppy | --restore)
 			compopt -o filenames 2>/dev/null
 			COMPREPLY=($(compgen -f -- "$cur")) ;;
 		--append | --mem | --cpus | --set) ;;

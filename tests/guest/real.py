@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -22,9 +23,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 BOOT = 600  # seconds until a Linux is up; twenty times what a quiet machine takes
 
 
-def direct(serai, name, *, append="", mem="256"):
+def direct(serai, name, *options, append="", mem="256"):
     folder = guest(name)
-    return Vm(serai, "--kernel", str(folder / "vmlinuz"), "--initrd", str(folder / "initrd.img"), "--append",
+    return Vm(serai, *options, "--kernel", str(folder / "vmlinuz"), "--initrd", str(folder / "initrd.img"), "--append",
               f"console=ttyS0 {append}".strip(), "--mem", mem, "--no-reboot")
 
 
@@ -64,6 +65,32 @@ def reboot(serai):
     with direct(serai, "cloud", append="quiet serai.end=reboot serai.run=true") as vm:
         vm.expect(r"serai-guest: done, status 0", BOOT)
         vm.finish(120, 0 if QEMU else 4)
+
+
+def suspend(serai):
+    """The whole machine's state into a file, and on from there in a new process."""
+    if QEMU:
+        raise Skip("Serai's own")
+    with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
+        state = os.path.join(folder, "state")
+        with direct(serai, "cloud", append="quiet") as vm:
+            vm.expect(r"serai# ", BOOT)
+            vm.send("kept=$((6 * 7)); (while :; do sleep 1; i=$((i + 1)); echo $i > /tmp/ticks; done) &\n")
+            vm.expect(r"serai# ", 60)
+            vm.send("head -c 3000000 /dev/urandom > /tmp/data; md5sum /tmp/data; echo summed\n")
+            digest = vm.expect(r"([0-9a-f]{32})  /tmp/data\nsummed", 120)[1]
+            subprocess.run([serai, "save", str(vm.process.pid), state], check=True, timeout=120)
+            subprocess.run([serai, "quit", str(vm.process.pid)], check=True, timeout=60)
+            vm.finish(60)
+        with direct(serai, "cloud", "--restore", state, append="quiet") as vm:
+            time.sleep(1)
+            vm.send("\necho still $kept\n")
+            vm.expect(r"\nstill 42", 60)
+            vm.send("md5sum /tmp/data; a=$(cat /tmp/ticks); sleep 3; b=$(cat /tmp/ticks); echo $((b > a)) ticking\n")
+            vm.expect(digest, 120)
+            vm.expect(r"\n1 ticking", 60)
+            vm.send("poweroff\n")
+            vm.finish(120)
 
 
 def through_grub(serai, text, *options):
@@ -151,7 +178,7 @@ def copy_disk(image, folder):
 
 
 TESTS = {f.__name__.replace("_", "-"): f for f in (
-    amd64, cloud, i386, reboot, grub_iso, grub_disk, memtest, memtest_kernel, grub_floppy, debian)}
+    amd64, cloud, i386, suspend, reboot, grub_iso, grub_disk, memtest, memtest_kernel, grub_floppy, debian)}
 
 
 def main():
