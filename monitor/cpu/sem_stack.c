@@ -152,7 +152,7 @@ int insn_enter(struct vcpu *v, const struct insn *i)
 	}
 	sp = (sp - (i->imm & 0xffff)) & mask;
 	/* The new top must be writable, or the whole instruction faults (SDM ENTER). */
-	lin_probe_write(v, seg_linear(v, S_SS, sp, size, true), 1, S_SS);
+	lin_probe_write(v, seg_linear(v, S_SS, sp, size, true), size, S_SS);
 	gpr_write(v, R_BP, false, size, frame);
 	stack_set(v, sp);
 	return INSN_NEXT;
