@@ -256,7 +256,8 @@ void cpu_deliver(struct vcpu *v)
 {
 	struct cpu_event e = v->event;
 
-	v->delivering = e.vector;
+	/* A fault behind an interrupt, INT n among them, stands for itself (SDM 3A, table 6-4). */
+	v->delivering = e.software || e.external ? -1 : e.vector;
 	v->s.irq_shadow = 0;
 	if (e.external)
 		v->stats.interrupts++;

@@ -247,6 +247,19 @@ main:
 	hlt
 	int USER_END
 	END
+	; a closed gate behind INT n is #GP, whatever exception has that vector: none of them is in delivery
+	CASE "INT 8 in ring 3", GP, 8 * 8 + 2
+	USER .int8
+.int8:	int 8
+	END
+	CASE "INT 13 in ring 3", GP, 13 * 8 + 2
+	USER .int13
+.int13:	int 13
+	END
+	CASE "INT 14 in ring 3", GP, 14 * 8 + 2
+	USER .int14
+.int14:	int 14
+	END
 	CASE "MOV to a debug register in ring 3", GP, 0
 	USER .user4
 .user4:	mov dr0, eax
