@@ -23,6 +23,6 @@ void cli_run_help(void);
 /* Commands that speak to a running VM: `serai COMMAND [VM] [FILE]`; *known tells whether it is one of them.
  */
 bool cli_control(const char *command, int argc, char **argv, bool *known, GError **error);
-bool cli_list(GError **error);
+bool cli_list(int argc, char **argv, GError **error);
 
 #endif

@@ -14,18 +14,19 @@ struct command {
 	const char *show; /* member of the answer to print as it is; NULL: nothing */
 	bool takes_file;
 	bool show_all; /* print the whole answer, one member a line */
+	bool json;     /* knows --json */
 };
 
 static const struct command commands[] = {
-	{ "screen", "text", false, false },
-	{ "status", NULL, false, true },
-	{ "stats", "text", false, false },
-	{ "pause", NULL, false, false },
-	{ "resume", NULL, false, false },
-	{ "reset", NULL, false, false },
-	{ "powerbutton", NULL, false, false },
-	{ "save", NULL, true, false },
-	{ "quit", NULL, false, false },
+	{ "screen", .show = "text", .json = true },
+	{ "status", .show_all = true, .json = true },
+	{ "stats", .show = "text", .json = true },
+	{ "pause" },
+	{ "resume" },
+	{ "reset" },
+	{ "powerbutton" },
+	{ "save", .takes_file = true },
+	{ "quit" },
 };
 
 static void print_status(const struct json *status)
@@ -40,12 +41,43 @@ static void print_status(const struct json *status)
 	}
 }
 
+/* Take --json out of the arguments; false: there is another option, or it has no meaning here. */
+static bool take_options(int *argc, char **argv, bool allowed, bool *json)
+{
+	int kept = 0;
+
+	*json = false;
+	for (int i = 0; i < *argc; i++) {
+		if (allowed && strcmp(argv[i], "--json") == 0)
+			*json = true;
+		else if (argv[i][0] == '-')
+			return false;
+		else
+			argv[kept++] = argv[i];
+	}
+	*argc = kept;
+	return true;
+}
+
+static void show(const struct command *c, const struct json *answer, const char *text, bool json)
+{
+	const char *value = c->show ? json_get(answer, c->show) : NULL;
+
+	if (json)
+		fputs(text, stdout);
+	else if (c->show_all)
+		print_status(answer);
+	else if (value)
+		fputs(value, stdout);
+}
+
 bool cli_control(const char *command, int argc, char **argv, bool *known, GError **error)
 {
 	const struct command *c = NULL;
 	g_autoptr(GString) request = g_string_new(NULL);
-	g_autofree char *file = NULL;
+	g_autofree char *file = NULL, *text = NULL;
 	struct json *answer = NULL;
+	bool json, ok;
 	int fd;
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
@@ -54,9 +86,10 @@ bool cli_control(const char *command, int argc, char **argv, bool *known, GError
 	*known = c;
 	if (!c)
 		return false;
-	if (argc > 1 + c->takes_file || (c->takes_file && !argc))
-		return fail(error, SERAI_ERROR_CONFIG, "usage: serai %s %s", command,
-			c->takes_file ? "[VM] FILE" : "[VM]");
+	if (!take_options(&argc, argv, c->json, &json) || argc > 1 + c->takes_file ||
+		(c->takes_file && !argc))
+		return fail(error, SERAI_ERROR_CONFIG, "usage: serai %s %s%s", command,
+			c->json ? "[--json] " : "", c->takes_file ? "[VM] FILE" : "[VM]");
 	json_begin(request);
 	json_add_string(request, "command", command);
 	if (c->takes_file) {
@@ -68,31 +101,34 @@ bool cli_control(const char *command, int argc, char **argv, bool *known, GError
 	fd = control_connect(argc ? argv[0] : NULL, error);
 	if (fd < 0)
 		return false;
-	if (control_ask(fd, request->str, &answer, error)) {
-		if (c->show_all)
-			print_status(answer);
-		else if (c->show && json_get(answer, c->show))
-			fputs(json_get(answer, c->show), stdout);
-	}
+	ok = control_ask(fd, request->str, &answer, &text, error);
+	if (ok)
+		show(c, answer, text, json);
 	json_free(answer);
 	close(fd);
-	return !error || !*error;
+	return ok;
 }
 
-static void list_line(void *opaque, const struct json *status)
+static void list_line(void *opaque, const struct json *status, const char *text)
 {
+	bool json = *(bool *)opaque;
 	const char *name = json_get(status, "name"), *pid = json_get(status, "pid"),
 		   *state = json_get(status, "state");
 
-	(void)opaque;
-	printf("%-8s %-8s %s\n", pid ? pid : "?", state ? state : "?", name ? name : "?");
+	if (json)
+		fputs(text, stdout);
+	else
+		printf("%-8s %-8s %s\n", pid ? pid : "?", state ? state : "?", name ? name : "?");
 }
 
-bool cli_list(GError **error)
+bool cli_list(int argc, char **argv, GError **error)
 {
 	g_autoptr(GError) none = NULL;
+	bool json;
 
-	if (control_foreach(list_line, NULL, &none) || none->code == SERAI_ERROR_CONFIG)
+	if (!take_options(&argc, argv, true, &json) || argc)
+		return fail(error, SERAI_ERROR_CONFIG, "usage: serai list [--json]");
+	if (control_foreach(list_line, &json, &none) || none->code == SERAI_ERROR_CONFIG)
 		return true;
 	g_propagate_error(error, g_steal_pointer(&none));
 	return false;

@@ -19,9 +19,9 @@ struct run {
 	GPtrArray *sets; /* "key=value" */
 	unsigned initrds, disks, cdroms, floppies;
 	bool serial_given, display_text;
+	bool something; /* to run: a kernel, a drive, a key that may bring one */
 };
 
-/* A null-terminated choice list, or NULL. */
 struct option {
 	const char *name;
 	const char *argument; /* what help calls it; NULL: takes none */
@@ -35,6 +35,14 @@ static void set(struct run *r, const char *key, const char *value)
 	g_ptr_array_add(r->sets, g_strdup_printf("%s=%s", key, value));
 }
 
+static bool apply_kernel(struct run *r, const char *value, GError **error)
+{
+	(void)error;
+	r->something = true;
+	set(r, "kernel", value);
+	return true;
+}
+
 /* A drive at ideB:D: 0 is the first disk; the first CD-ROM goes to ide1:0, where firmware and guests expect
  * it. */
 static void set_drive(struct run *r, unsigned bus, unsigned unit, const char *type, const char *file)
@@ -43,6 +51,7 @@ static void set_drive(struct run *r, unsigned bus, unsigned unit, const char *ty
 	g_autofree char *kind = g_strdup_printf("ide%u:%u.deviceType", bus, unit);
 	g_autofree char *name = g_strdup_printf("ide%u:%u.fileName", bus, unit);
 
+	r->something = true;
 	set(r, present, "TRUE");
 	set(r, kind, type);
 	set(r, name, file);
@@ -76,6 +85,7 @@ static bool apply_floppy(struct run *r, const char *value, GError **error)
 
 	if (r->floppies++ > 1)
 		return fail(error, SERAI_ERROR_CONFIG, "--floppy %s: there are two floppy drives", value);
+	r->something = true;
 	set(r, present, "TRUE");
 	set(r, name, value);
 	return true;
@@ -146,6 +156,7 @@ static bool apply_set(struct run *r, const char *value, GError **error)
 	bool ok = vmx_override(check, value, error);
 
 	vmx_free(check);
+	r->something = true;
 	if (ok)
 		g_ptr_array_add(r->sets, g_strdup(value));
 	return ok;
@@ -159,7 +170,7 @@ static bool apply_restore(struct run *r, const char *value, GError **error)
 }
 
 static const struct option options[] = {
-	{ "kernel", "FILE", NULL, "kernel", "Linux bzImage or multiboot image to boot directly" },
+	{ "kernel", "FILE", apply_kernel, NULL, "Linux bzImage or multiboot image to boot directly" },
 	{ "initrd", "FILE", apply_initrd, NULL,
 		"initial RAM disk; multiboot: a module (\"FILE ARGS\"), repeatable" },
 	{ "append", "TEXT", NULL, "append", "the kernel's command line" },
@@ -180,9 +191,8 @@ static const struct option options[] = {
 
 void cli_run_help(void)
 {
-	printf("Usage: serai run [VM.vmx] [OPTION]...\nRun a virtual machine in the foreground. Options "
-	       "override the .vmx "
-	       "file.\n\n");
+	printf("Usage: serai run [VM.vmx] [OPTION]...\n"
+	       "Run a virtual machine in the foreground. Options override the .vmx file.\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		const struct option *o = &options[i];
 		g_autofree char *left = g_strdup_printf("--%s %s", o->name, o->argument ? o->argument : "");
@@ -251,7 +261,7 @@ static bool parse(struct run *r, int argc, char **argv, GError **error)
 			r->vm = argv[i];
 		}
 	}
-	if (!r->vm && !r->sets->len)
+	if (!r->vm && !r->something)
 		return fail(error, SERAI_ERROR_CONFIG,
 			"nothing to run: name a .vmx file, or give --kernel, --disk, --cdrom or --floppy");
 	/* With no VM to say otherwise this terminal is the guest's serial line. */

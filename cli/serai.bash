@@ -3,6 +3,12 @@
 _serai()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+	# --option=value arrives as three words.
+	if [ "$cur" = = ]; then
+		cur=
+	elif [ "$prev" = = ]; then
+		prev=${COMP_WORDS[COMP_CWORD-2]}
+	fi
 	local commands="run list screen status stats pause resume reset powerbutton save quit help version"
 	local options="--kernel --initrd --append --mem --cpus --disk --cdrom --floppy --boot --engine --serial --display
 		--no-reboot --restore --log --set"
@@ -31,10 +37,18 @@ _serai()
 				COMPREPLY=($(compgen -f -X '!*.vmx' -- "$cur") $(compgen -d -- "$cur"))
 			fi ;;
 		esac ;;
+	list) COMPREPLY=($(compgen -W "--json" -- "$cur")) ;;
 	help) COMPREPLY=($(compgen -W "$commands" -- "$cur")) ;;
-	version | list) ;;
-	*) COMPREPLY=($(compgen -W "$(serai list 2>/dev/null | awk '{ print $1 }')" -- "$cur")
-		$(compgen -f -X '!*.vmx' -- "$cur")) ;;
+	version) ;;
+	*)
+		if [[ $cur == -* && ${COMP_WORDS[1]} == @(screen|status|stats) ]]; then
+			COMPREPLY=($(compgen -W "--json" -- "$cur"))
+			return
+		fi
+		compopt -o filenames 2>/dev/null
+		COMPREPLY=($(compgen -W "$(serai list 2>/dev/null | awk '{ print $1 }')" -- "$cur")
+			$(compgen -f -X '!*.vmx' -- "$cur") $(compgen -d -- "$cur"))
+		if [ "${COMP_WORDS[1]}" = save ]; then COMPREPLY+=($(compgen -f -X '*.vmx' -- "$cur")); fi ;;
 	esac
 }
 complete -F _serai serai

@@ -76,7 +76,7 @@ static char *read_line(int fd, GError **error)
 	return NULL;
 }
 
-bool control_ask(int fd, const char *request, struct json **answer, GError **error)
+bool control_ask(int fd, const char *request, struct json **answer, char **text, GError **error)
 {
 	g_autofree char *line = NULL;
 	size_t len = strlen(request), sent = 0;
@@ -98,8 +98,11 @@ bool control_ask(int fd, const char *request, struct json **answer, GError **err
 	if (!*answer)
 		return false;
 	ok = json_get(*answer, "ok");
-	if (ok && strcmp(ok, "true") == 0)
+	if (ok && strcmp(ok, "true") == 0) {
+		if (text)
+			*text = g_steal_pointer(&line);
 		return true;
+	}
 	why = json_get(*answer, "error");
 	fail(error, SERAI_ERROR_STATE, "%s", why ? why : "the VM refused");
 	json_free(*answer);
@@ -117,8 +120,8 @@ static bool answers_to(const struct json *status, const char *vm)
 }
 
 /* Visit sockets until `visit` returns true, which then owns the descriptor. */
-static bool each_socket(
-	bool (*visit)(void *opaque, int fd, const struct json *status), void *opaque, GError **error)
+static bool each_socket(bool (*visit)(void *opaque, int fd, const struct json *status, const char *text),
+	void *opaque, GError **error)
 {
 	g_autofree char *dir = control_directory(false, error);
 	GDir *d = dir ? g_dir_open(dir, 0, NULL) : NULL;
@@ -128,7 +131,7 @@ static bool each_socket(
 	if (!dir)
 		return false;
 	while (d && !taken && (name = g_dir_read_name(d))) {
-		g_autofree char *path = g_build_filename(dir, name, NULL);
+		g_autofree char *path = g_build_filename(dir, name, NULL), *text = NULL;
 		struct json *status = NULL;
 		int fd;
 
@@ -141,8 +144,8 @@ static bool each_socket(
 				unlink(path);
 			continue;
 		}
-		if (control_ask(fd, "{\"command\":\"status\"}\n", &status, NULL))
-			taken = visit(opaque, fd, status);
+		if (control_ask(fd, "{\"command\":\"status\"}\n", &status, &text, NULL))
+			taken = visit(opaque, fd, status, text);
 		if (!taken)
 			close(fd);
 		json_free(status);
@@ -155,20 +158,21 @@ static bool each_socket(
 struct search {
 	const char *vm;
 	int fd;
-	unsigned seen;
+	unsigned seen, matched;
 };
 
-static bool match(void *opaque, int fd, const struct json *status)
+/* Looks at all of them, so that a name two VMs have is refused and not answered by the first. */
+static bool match(void *opaque, int fd, const struct json *status, const char *text)
 {
 	struct search *s = opaque;
 
+	(void)text;
 	s->seen++;
 	if (s->vm && !answers_to(status, s->vm))
 		return false;
-	if (!s->vm && s->fd >= 0)
-		return false;
-	s->fd = s->vm ? fd : dup(fd);
-	return s->vm;
+	if (!s->matched++)
+		s->fd = dup(fd);
+	return false;
 }
 
 int control_connect(const char *vm, GError **error)
@@ -177,10 +181,16 @@ int control_connect(const char *vm, GError **error)
 
 	if (!each_socket(match, &s, error))
 		return -1;
-	if (!vm && s.seen > 1) {
+	if (s.matched > 1) {
 		close(s.fd);
-		return fail(error, SERAI_ERROR_CONFIG, "%u VMs are running; say which (serai list)", s.seen),
-		       -1;
+		if (vm)
+			fail(error, SERAI_ERROR_CONFIG,
+				"%s: %u running VMs have that name; say which by its process number (serai "
+				"list)",
+				vm, s.matched);
+		else
+			fail(error, SERAI_ERROR_CONFIG, "%u VMs are running; say which (serai list)", s.seen);
+		return -1;
 	}
 	if (s.fd < 0 && vm && s.seen)
 		fail(error, SERAI_ERROR_CONFIG, "%s: no such VM is running (serai list)", vm);
@@ -190,20 +200,20 @@ int control_connect(const char *vm, GError **error)
 }
 
 struct listing {
-	void (*fn)(void *opaque, const struct json *status);
+	control_status_fn *fn;
 	void *opaque;
 };
 
-static bool list_one(void *opaque, int fd, const struct json *status)
+static bool list_one(void *opaque, int fd, const struct json *status, const char *text)
 {
 	struct listing *l = opaque;
 
 	(void)fd;
-	l->fn(l->opaque, status);
+	l->fn(l->opaque, status, text);
 	return false;
 }
 
-bool control_foreach(void (*fn)(void *opaque, const struct json *status), void *opaque, GError **error)
+bool control_foreach(control_status_fn *fn, void *opaque, GError **error)
 {
 	struct listing l = { fn, opaque };
 

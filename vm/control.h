@@ -7,7 +7,7 @@
  * Answer:   {"version":1,"ok":true, ...}   or {"version":1,"ok":false,"error":"..."}
  *   status:  "name", "config", "pid", "state" ("running", "paused", "off"), "engine", "cpus", "memory" (MiB)
  *   screen:  "text" (lines), "columns", "rows", "cursor_column", "cursor_row"; an error in graphics modes
- *   stats:   "cpuN" objects of counters
+ *   stats:   "text" (a counter a line), "cpuN" objects of counters
  * A request on a connection is answered before the next is read.
  *
  * Sockets live in one directory a person owns alone (mode 0700), named by process: PID.sock.
@@ -31,10 +31,11 @@ char *control_directory(bool create, GError **error);
 int control_connect(const char *vm, GError **error);
 
 /* Send one request (a whole object, as json_end leaves it) and read its answer; false also when it says ok:
- * false. */
-bool control_ask(int fd, const char *request, struct json **answer, GError **error);
+ * false.  `text`, unless NULL, receives the answer as it came, one line (g_free). */
+bool control_ask(int fd, const char *request, struct json **answer, char **text, GError **error);
 
-/* Call fn with each running VM's answer to "status". */
-bool control_foreach(void (*fn)(void *opaque, const struct json *status), void *opaque, GError **error);
+/* Call fn with each running VM's answer to "status", read and as it came. */
+typedef void control_status_fn(void *opaque, const struct json *status, const char *text);
+bool control_foreach(control_status_fn *fn, void *opaque, GError **error);
 
 #endif
