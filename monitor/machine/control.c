@@ -65,12 +65,25 @@ static bool run_screen(struct machine *m, const struct json *request, GString *s
 	return true;
 }
 
+static void add_counter(void *opaque, const char *name, uint64_t value)
+{
+	json_add_uint(opaque, name, value);
+}
+
 static bool run_stats(struct machine *m, const struct json *request, GString *s, GError **error)
 {
 	g_autofree char *text = prompt_stats(m);
 
 	(void)request, (void)error;
 	json_add_string(s, "text", text);
+	for (unsigned i = 0; i < m->cpus_made; i++) {
+		g_autoptr(GString) counters = g_string_new("{");
+		g_autofree char *name = g_strdup_printf("cpu%u", i);
+
+		prompt_each_counter(m, i, add_counter, counters);
+		g_string_append_c(counters, '}');
+		json_add_raw(s, name, counters->str);
+	}
 	return true;
 }
 

@@ -190,7 +190,9 @@ char *io_screen_text(struct machine *m, struct vga_text_info *info, bool *graphi
 
 /* One line typed at the monitor prompt; false: leave the prompt. */
 bool prompt_line(struct machine *m, const char *line);
-/* Counters of each vCPU as text (g_free). */
+/* A vCPU's counters, and those of all as text (g_free). */
+void prompt_each_counter(struct machine *m, unsigned cpu,
+	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
 char *prompt_stats(struct machine *m);
 
 /* ---- control.c

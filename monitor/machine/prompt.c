@@ -6,6 +6,8 @@
  */
 #include "monitor/machine/machine.h"
 
+#include "vm/vmx.h"
+
 #include <Zydis/Zydis.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -49,23 +51,61 @@ static void let_go(struct machine *m, bool was_running)
 		machine_resume(m);
 }
 
-/* A number, or a register's name with % or $ before it. */
-static bool parse_address(struct vcpu *v, const char *text, uint64_t *out)
+static uint64_t next_rip(const struct vcpu *v)
+{
+	return v->seg_base[S_CS] + v->s.rip;
+}
+
+/* A register's value, and the segment it is an offset in by itself. */
+static bool parse_register(const struct vcpu *v, const char *name, uint64_t *out, unsigned *seg)
 {
 	static const char *const names[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8",
-		"r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+		"r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		if (g_ascii_strcasecmp(name, names[i]) != 0)
+			continue;
+		*out = i == 16 ? v->s.rip : v->s.gpr[i];
+		*seg = i == 16 ? S_CS : i == 4 || i == 5 ? S_SS : S_DS;
+		return true;
+	}
+	return false;
+}
+
+/* The base a segment register has, or in real and virtual-8086 mode a number names. */
+static bool parse_segment(const struct vcpu *v, const char *text, size_t len, uint64_t *base)
+{
+	static const char *const names[] = { "es", "cs", "ss", "ds", "fs", "gs" };
+	uint64_t number;
 	char *end;
 
-	if (*text == '$' || *text == '%') {
-		for (unsigned i = 0; i < ARRAY_LEN(names); i++)
-			if (g_ascii_strcasecmp(text + 1, names[i]) == 0)
-				return *out = v->s.gpr[i], true;
-		if (g_ascii_strcasecmp(text + 1, "rip") == 0)
-			return *out = v->s.seg[S_CS].base + v->s.rip, true;
-		return false;
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		if (len == 2 && g_ascii_strncasecmp(text, names[i], 2) == 0)
+			return *base = v->seg_base[i], true;
+	number = g_ascii_strtoull(text, &end, 16);
+	*base = number << 4;
+	return len && end == text + len && number <= 0xffff && (!v->protected_mode || v->v86);
+}
+
+/* [SEGMENT:]OFFSET to a linear address: a hexadecimal number, or a register, $ or % before it or not. */
+static bool parse_address(const struct vcpu *v, const char *text, uint64_t *out)
+{
+	const char *colon = strchr(text, ':');
+	uint64_t base = 0;
+	unsigned own;
+	char *end;
+
+	if (colon) {
+		if (!parse_segment(v, text, (size_t)(colon - text), &base))
+			return false;
+		text = colon + 1;
 	}
-	*out = g_ascii_strtoull(text, &end, 16);
-	return end != text && !*end;
+	if (parse_register(v, text + (*text == '$' || *text == '%'), out, &own)) {
+		*out += colon ? base : v->seg_base[own];
+		return true;
+	}
+	*out = g_ascii_strtoull(text, &end, 16) + base;
+	return end != text && !*end && *text != '-';
 }
 
 static bool parse_count(const char *text, uint64_t max, uint64_t *out)
@@ -102,7 +142,7 @@ static bool run_registers(struct machine *m, char **words, unsigned count)
 	running = hold(m);
 	vcpu_dump(v, text, sizeof(text));
 	let_go(m, running);
-	say(m, "%s\n", text);
+	say(m, "%s", text);
 	return true;
 }
 
@@ -145,11 +185,11 @@ static bool run_disassemble(struct machine *m, char **words, unsigned count)
 {
 	struct vcpu *v = &m->vcpus[0];
 	bool running = hold(m);
-	uint64_t va = v->s.seg[S_CS].base + v->s.rip, n = 10;
+	uint64_t va = next_rip(v), n = 10;
 
 	if ((count > 1 && !parse_address(v, words[1], &va)) ||
 		(count > 2 && !parse_count(words[2], 1000, &n)))
-		say(m, "usage: disassemble [ADDRESS [COUNT]]\n");
+		say(m, "usage: disassemble [[SEGMENT:]ADDRESS [COUNT]]\n");
 	else
 		disassemble(m, v, va, (unsigned)n);
 	let_go(m, running);
@@ -176,14 +216,14 @@ static void dump(struct machine *m, struct vcpu *v, uint64_t va, uint64_t count)
 	}
 }
 
-static bool run_x(struct machine *m, char **words, unsigned count)
+static bool run_memory(struct machine *m, char **words, unsigned count)
 {
 	struct vcpu *v = &m->vcpus[0];
 	bool running = hold(m);
 	uint64_t va, n = 64;
 
 	if (count < 2 || !parse_address(v, words[1], &va) || (count > 2 && !parse_count(words[2], 65536, &n)))
-		say(m, "usage: x ADDRESS [BYTES]   (hexadecimal, or $rsp and the like)\n");
+		say(m, "usage: memory [SEGMENT:]ADDRESS [BYTES]   (hexadecimal, or rsp and the like)\n");
 	else
 		dump(m, v, va, n);
 	let_go(m, running);
@@ -258,36 +298,54 @@ static void info_irq(struct machine *m)
 	pthread_mutex_unlock(&pc->mem.lock);
 }
 
+void prompt_each_counter(struct machine *m, unsigned cpu,
+	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque)
+{
+	const struct vcpu_stats *t = &m->vcpus[cpu].stats;
+	const struct {
+		const char *name;
+		uint64_t value;
+	} rows[] = {
+		{ "instructions", atomic_load(&t->instructions) },
+		{ "tlb_misses", atomic_load(&t->tlb_misses) },
+		{ "exceptions", atomic_load(&t->exceptions) },
+		{ "interrupts", atomic_load(&t->interrupts) },
+		{ "io", atomic_load(&t->io) },
+		{ "mmio", atomic_load(&t->mmio) },
+		{ "code_pages", atomic_load(&t->code_pages) },
+		{ "code_flushes", atomic_load(&t->code_flushes) },
+	};
+
+	for (size_t r = 0; r < ARRAY_LEN(rows); r++)
+		fn(opaque, rows[r].name, rows[r].value);
+}
+
+struct stats_text {
+	GString *s;
+	unsigned cpu;
+};
+
+static void stats_line(void *opaque, const char *name, uint64_t value)
+{
+	struct stats_text *t = opaque;
+
+	g_string_append_printf(t->s, "cpu%u.%s %" PRIu64 "\n", t->cpu, name, value);
+}
+
 char *prompt_stats(struct machine *m)
 {
-	GString *s = g_string_new(NULL);
+	struct stats_text t = { g_string_new(NULL), 0 };
 
-	for (unsigned i = 0; i < m->cpus_made; i++) {
-		const struct vcpu_stats *t = &m->vcpus[i].stats;
-		const struct {
-			const char *name;
-			uint64_t value;
-		} rows[] = {
-			{ "instructions", atomic_load(&t->instructions) },
-			{ "tlb_misses", atomic_load(&t->tlb_misses) },
-			{ "exceptions", atomic_load(&t->exceptions) },
-			{ "interrupts", atomic_load(&t->interrupts) },
-			{ "io", atomic_load(&t->io) },
-			{ "mmio", atomic_load(&t->mmio) },
-			{ "code_pages", atomic_load(&t->code_pages) },
-			{ "code_flushes", atomic_load(&t->code_flushes) },
-		};
-
-		for (size_t r = 0; r < ARRAY_LEN(rows); r++)
-			g_string_append_printf(s, "cpu%u.%s %" PRIu64 "\n", i, rows[r].name, rows[r].value);
-	}
-	return g_string_free(s, FALSE);
+	for (; t.cpu < m->cpus_made; t.cpu++)
+		prompt_each_counter(m, t.cpu, stats_line, &t);
+	return g_string_free(t.s, FALSE);
 }
 
 static bool run_info(struct machine *m, char **words, unsigned count)
 {
 	g_autofree char *stats = NULL;
-	const char *what = count > 1 ? words[1] : "";
+	static const char *const topics[] = { "mem", "ports", "irq", "stats", "status", "registers", NULL };
+	const char *what = count > 1 ? words[1] : "", *near;
 
 	if (strcmp(what, "mem") == 0) {
 		info_mem(m);
@@ -302,8 +360,14 @@ static bool run_info(struct machine *m, char **words, unsigned count)
 		say(m, "%s, engine %s, %u processors, %" PRIu64 " MiB, up %" PRId64 " ms\n",
 			m->paused ? "paused" : "running", m->config.engine->name, m->cpus_made,
 			m->config.ram_bytes >> 20, vclock_now(&m->pc.clock) / 1000000);
+	} else if (g_str_has_prefix(what, "reg")) {
+		return run_registers(m, words, 1);
 	} else {
-		say(m, "usage: info mem|ports|irq|stats|status\n");
+		near = *what ? vmx_nearest_word(what, topics) : NULL;
+		if (near)
+			say(m, "'info %s' is no command; did you mean 'info %s'?\n", what, near);
+		else
+			say(m, "usage: info mem|ports|irq|stats|status\n");
 	}
 	return true;
 }
@@ -316,6 +380,8 @@ static bool run_pause(struct machine *m, char **words, unsigned count)
 	(void)words, (void)count;
 	if (!m->paused)
 		machine_pause(m);
+	say(m, "paused\n");
+	disassemble(m, &m->vcpus[0], next_rip(&m->vcpus[0]), 1);
 	return true;
 }
 
@@ -337,7 +403,9 @@ static bool run_step(struct machine *m, char **words, unsigned count)
 		return true;
 	}
 	machine_step(m, n);
-	disassemble(m, v, v->s.seg[S_CS].base + v->s.rip, 1);
+	if (v->s.halted)
+		say(m, "halted; an interrupt goes on at\n");
+	disassemble(m, v, next_rip(v), 1);
 	return true;
 }
 
@@ -365,6 +433,8 @@ static bool run_savevm(struct machine *m, char **words, unsigned count)
 		say(m, "usage: savevm FILE\n");
 	else if (!machine_save(m, words[1], &error))
 		say(m, "%s\n", error->message);
+	else
+		say(m, "saved\n");
 	return true;
 }
 
@@ -385,8 +455,9 @@ static bool run_help(struct machine *m, char **words, unsigned count);
 
 static const struct command commands[] = {
 	{ "registers", "[CPU]", "a processor's registers", run_registers },
-	{ "disassemble", "[ADDRESS [COUNT]]", "instructions, from RIP on", run_disassemble },
-	{ "x", "ADDRESS [BYTES]", "guest-virtual memory", run_x },
+	{ "disassemble", "[[SEGMENT:]ADDRESS [COUNT]]", "instructions, from RIP on", run_disassemble },
+	{ "memory", "[SEGMENT:]ADDRESS [BYTES]", "guest-virtual memory, in hexadecimal (also x)",
+		run_memory },
 	{ "pause", "", "stop the guest and its clock", run_pause },
 	{ "continue", "", "go on", run_continue },
 	{ "step", "[N]", "run processor 0 for N instructions", run_step },
@@ -398,14 +469,51 @@ static const struct command commands[] = {
 	{ "exit", "", "back to the guest (also Ctrl-D)", run_exit },
 	{ "quit", "", "end the VM", run_quit },
 	{ "help", "", "this list", run_help },
+	/* What other monitors call these; not listed. */
+	{ "x", NULL, NULL, run_memory },
+	{ "stop", NULL, NULL, run_pause },
+	{ "cont", NULL, NULL, run_continue },
+	{ "system_reset", NULL, NULL, run_reset },
+	{ "system_powerdown", NULL, NULL, run_powerbutton },
 };
 
 static bool run_help(struct machine *m, char **words, unsigned count)
 {
 	(void)words, (void)count;
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		say(m, "%-12s %-28s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+		if (commands[i].help)
+			say(m, "%-12s %-28s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
 	return true;
+}
+
+/* By its name, or by a beginning that only one listed command has. NULL after telling the person. */
+static const struct command *find_command(struct machine *m, const char *word)
+{
+	const char *names[ARRAY_LEN(commands) + 1] = { NULL }, *near;
+	const struct command *found = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		names[i] = commands[i].name;
+		if (strcmp(commands[i].name, word) == 0)
+			return &commands[i];
+	}
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (!commands[i].help || !g_str_has_prefix(commands[i].name, word))
+			continue;
+		if (found) {
+			say(m, "'%s' is both %s and %s\n", word, found->name, commands[i].name);
+			return NULL;
+		}
+		found = &commands[i];
+	}
+	if (found)
+		return found;
+	near = vmx_nearest_word(word, names);
+	if (near)
+		say(m, "'%s' is no command; did you mean '%s'?\n", word, near);
+	else
+		say(m, "'%s' is no command; \"help\" lists them\n", word);
+	return NULL;
 }
 
 bool prompt_line(struct machine *m, const char *line)
@@ -413,25 +521,13 @@ bool prompt_line(struct machine *m, const char *line)
 	g_autofree char *copy = g_strdup(line);
 	char *words[WORDS_MAX], *rest = copy, *word;
 	unsigned count = 0;
-	const struct command *found = NULL;
+	const struct command *found;
 
 	while (count < WORDS_MAX && (word = strsep(&rest, " ")))
 		if (*word)
 			words[count++] = word;
 	if (!count)
 		return true;
-	for (size_t i = 0; i < ARRAY_LEN(commands) && (!found || strcmp(found->name, words[0]) != 0); i++) {
-		if (!g_str_has_prefix(commands[i].name, words[0]))
-			continue;
-		if (found && strcmp(commands[i].name, words[0]) != 0) {
-			say(m, "'%s' is both %s and %s\n", words[0], found->name, commands[i].name);
-			return true;
-		}
-		found = &commands[i];
-	}
-	if (!found) {
-		say(m, "'%s' is no command; \"help\" lists them\n", words[0]);
-		return true;
-	}
-	return found->run(m, words, count);
+	found = find_command(m, words[0]);
+	return !found || found->run(m, words, count);
 }

@@ -263,7 +263,7 @@ static void command(struct machine *m, enum escape_command c)
 		machine_quit(m, STATUS_POWEROFF);
 		break;
 	case ESCAPE_PROMPT:
-		open_prompt(m, true);
+		open_prompt(m, !m->prompt_open);
 		break;
 	case ESCAPE_SCREEN:
 		print_screen(m);
@@ -299,14 +299,18 @@ static void typed(struct machine *m, uint8_t byte)
 	uint8_t out[2] = { byte };
 	unsigned n = 1;
 
-	if (m->prompt_open) {
-		prompt_byte(m, byte);
-		return;
-	}
 	/* From a pipe every byte is the guest's. */
-	if (m->terminal->raw)
-		command(m, escape_feed(&m->escape, byte, out, &n));
-	if (s)
+	if (m->terminal->raw) {
+		enum escape_command c = escape_feed(&m->escape, byte, out, &n);
+
+		command(m, c);
+		if (m->prompt_open && c != ESCAPE_NONE && c != ESCAPE_PROMPT)
+			io_print(m, "(serai) ");
+	}
+	if (m->prompt_open)
+		for (unsigned i = 0; i < n; i++)
+			prompt_byte(m, out[i]);
+	else if (s)
 		serial_type(s, out, n);
 	else if (m->config.text_display)
 		for (unsigned i = 0; i < n; i++)
