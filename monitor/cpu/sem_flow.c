@@ -169,6 +169,8 @@ int insn_iret(struct vcpu *v, const struct insn *i)
 
 int insn_int(struct vcpu *v, const struct insn *i)
 {
+	if (v->v86 && bits_get(v->s.rflags, 13, 12) != 3) /* INT3 and INTO do not ask for IOPL */
+		cpu_raise_error(v, EXC_GP, 0);
 	cpu_raise_software(v, (int)(i->imm & 0xff), i->len);
 }
 
@@ -277,6 +279,12 @@ int insn_sysret(struct vcpu *v, const struct insn *i)
 	else
 		cpu_set_flags(v, FLAG_IF, FLAG_IF);
 	enter(v, &cs, &ss, wide ? rip : rip & 0xffffffffu);
+	/* Unlike IRET's, a TF that comes back traps at once, as if the system call were one instruction. */
+	if (v->s.rflags & FLAG_TF) {
+		v->s.dr[6] |= DR6_BS;
+		v->event = (struct cpu_event){ .vector = EXC_DB, .trap = true };
+		_longjmp(v->recover, 1);
+	}
 	return INSN_JUMP;
 }
 

@@ -141,9 +141,12 @@ static void step(struct vcpu *v, struct interp *in)
 		v->s.rip += i->len;
 	if (r == INSN_SHADOW)
 		v->s.irq_shadow = SHADOW_STI;
+	if (i->mnemonic == ZYDIS_MNEMONIC_SYSCALL) /* SFMASK clears TF in time (AMD APM 3, SYSCALL) */
+		trap = v->s.rflags & FLAG_TF;
 	hits = v->debug_hits | (trap ? DR6_BS : 0);
 	if (hits && v->s.irq_shadow != SHADOW_MOV_SS) {
 		v->s.dr[6] = (v->s.dr[6] & ~0xfull) | DR6_FIXED | hits;
+		v->s.halted = 0; /* the trap ends the HLT it follows */
 		v->event = (struct cpu_event){ .vector = EXC_DB, .trap = true };
 		cpu_deliver(v);
 	}

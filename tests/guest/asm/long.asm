@@ -217,6 +217,17 @@ main64:
 	mov eax, [f_ebp]
 	sub eax, main64.after
 	VALUE "RCX is the return address", 0
+	; TF is looked at when the transfer is over: SFMASK clears it in time, and SYSRET brings it back at once
+	CASE "SYSCALL under TF, SFMASK clears it", DB_, 0
+	USER64 .user9, 0x102
+.user9:	syscall
+.tf:	nop
+	nop
+	int USER_END
+	END
+	mov eax, [f_ip]
+	sub eax, main64.tf
+	VALUE "the trap comes right after SYSRET", 0
 	CASE "SYSRET in ring 3", GP, 0
 	USER64 .user4
 .user4:	o64 sysret
