@@ -263,16 +263,10 @@ void cpu_deliver(struct vcpu *v)
 		v->stats.interrupts++;
 	else
 		v->stats.exceptions++;
-	if (!v->protected_mode) {
-		deliver_real(v, &e);
-	} else {
-		if (e.software && v->v86 && e.vector != EXC_BP && e.vector != EXC_OF &&
-			bits_get(v->s.rflags, 13, 12) != 3) {
-			v->delivering = -1;
-			cpu_raise_error(v, EXC_GP, 0);
-		}
+	if (v->protected_mode)
 		deliver_protected(v, &e);
-	}
+	else
+		deliver_real(v, &e);
 	v->delivering = -1;
 	v->event.vector = -1;
 }

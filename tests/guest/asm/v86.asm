@@ -97,6 +97,20 @@ main:
 	CASE "INT3 with IOPL 0", BP_, 0
 	V86 v_int3, 2
 	END
+	LOWCODE v_cd03
+	db 0xcd, 0x03
+	LOWEND
+	CASE "INT 3 in two bytes with IOPL 0", GP, 0
+	V86 v_cd03, 2
+	END
+	LOWCODE v_into
+	mov al, 0x7f
+	inc al
+	into
+	LOWEND
+	CASE "INTO with IOPL 0", OF_, 0
+	V86 v_into, 2
+	END
 	LOWCODE v_cli
 	cli
 	LOWEND
