@@ -451,6 +451,8 @@ void interrupt_return(struct vcpu *v, unsigned size)
 	bool outer;
 
 	v->s.nmi_blocked = 0;
+	if (atomic_load(&v->pending) & VCPU_NMI)
+		atomic_store(&v->attention, 1);
 	if (is_real(v)) {
 		return_real(v, size);
 		return;

@@ -247,6 +247,14 @@ main:
 	loope .nmi
 	mov eax, [count]
 	VALUE "NMI with IF clear", 1
+	HOOK NMI_, hook_nmi_again
+	mov dword [count], 0
+	mov dword [LAPIC + 0x300], 0x4400
+	mov ecx, 100000
+.again:	cmp dword [count], 0
+	loope .again
+	mov eax, [count]
+	VALUE "NMI that waited for the first one's IRET", 2
 
 	; IOAPIC: PIT on pin 2
 	mov dword [IOAPIC], 1
@@ -378,6 +386,16 @@ hook_spurious:
 hook_nmi:
 	inc dword [count]
 	iret
+hook_nmi_again:
+	inc dword [count]
+	cmp dword [count], 1
+	jne .done
+	push ecx
+	mov dword [LAPIC + 0x300], 0x4400
+	mov ecx, 1000
+	loop $
+	pop ecx
+.done:	iret
 
 section .bss
 	alignb 4
