@@ -423,7 +423,7 @@ static void return_v86(struct vcpu *v, uint64_t rip, uint16_t cs, uint64_t flags
 
 	for (unsigned k = 0; k < ARRAY_LEN(order); k++)
 		sel[k] = (uint16_t)stack_peek(v, 4, 16 + 4 * k);
-	cpu_set_flags(v, flags, UINT32_MAX);
+	cpu_set_flags(v, flags, 0x3f7fd5); /* all there are */
 	for (unsigned k = 0; k < ARRAY_LEN(order); k++)
 		seg_load_real(v, order[k], sel[k]);
 	seg_load_real(v, S_CS, cs);

@@ -97,6 +97,16 @@ main:
 	CASE "INT3 with IOPL 0", BP_, 0
 	V86 v_int3, 2
 	END
+	LOWCODE v_reserved
+	pushfd
+	pop eax
+	int USER_END
+	LOWEND
+	CASE "IRET with reserved flags set", USER_END, 0
+	V86 v_reserved, 0xffc0b028
+	END
+	mov eax, [f_eax]
+	VALUE "they stay clear", 0x3002
 	LOWCODE v_cd03
 	db 0xcd, 0x03
 	LOWEND
