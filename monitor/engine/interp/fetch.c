@@ -131,7 +131,9 @@ static const struct insn *fetch_oneshot(struct vcpu *v, struct interp *in, uint6
 			r = decode(v, in, buf, have, &in->oneshot[0], &note);
 		}
 	} while (r == DECODE_MORE && have < CODE_BYTES_MAX);
-	if (v->code_size != CODE_64 && v->s.rip + in->oneshot[0].len - 1 > v->s.seg[S_CS].limit)
+	/* One that is undefined has no length; its first byte is within the limit. */
+	if (v->code_size != CODE_64 && in->oneshot[0].len &&
+		v->s.rip + in->oneshot[0].len - 1 > v->s.seg[S_CS].limit)
 		cpu_raise_error(v, EXC_GP, 0);
 	in->oneshot[1] = (struct insn){ .exec = interp_run_end };
 	return &in->oneshot[0];
@@ -142,7 +144,7 @@ static const struct insn *fetch_oneshot(struct vcpu *v, struct interp *in, uint6
 static const struct insn *build_run(struct vcpu *v, struct interp *in, struct code_page *p, unsigned off)
 {
 	struct insn *first = &in->code.insns[in->code.insn_used], *i = first;
-	unsigned start = off;
+	unsigned start = off, seen = off; /* bytes before `seen` made the run what it is */
 	struct decode_note note = { .last = false };
 
 	while (!note.last && i < first + RUN_MAX && off < PAGE_SIZE) {
@@ -152,6 +154,8 @@ static const struct insn *build_run(struct vcpu *v, struct interp *in, struct co
 			break;
 		if (r == DECODE_OK && is_local_branch(v, i, &note.d, off))
 			i->local = 1;
+		/* What is no instruction may become one by any of its bytes. */
+		seen = r == DECODE_OK ? off + i->len : (unsigned)MIN_OF(off + CODE_BYTES_MAX, PAGE_SIZE);
 		off += i->len;
 		i++;
 	}
@@ -160,7 +164,7 @@ static const struct insn *build_run(struct vcpu *v, struct interp *in, struct co
 	*i++ = (struct insn){ .exec = interp_run_end };
 	p->index[v->code_size][start] = in->code.insn_used;
 	in->code.insn_used += (uint32_t)(i - first);
-	p->chunks |= bits_put(0, (MAX_OF(off, start + 1) - 1) / 64, start / 64, ~0ull);
+	p->chunks |= bits_put(0, (seen - 1) / 64, start / 64, ~0ull);
 	return first;
 }
 

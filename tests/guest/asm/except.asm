@@ -331,6 +331,27 @@ main:
 	END
 	mov eax, ebx
 	VALUE "sees the new byte", 0x55
+	CASE "an undefined opcode at a new line, later patched", NONE, 0
+	xor ecx, ecx
+	jmp .ahead
+	align 64
+	times 58 nop
+.ahead:	test ecx, ecx			; decoded together with what follows, then left
+	jz .patch4
+	nop
+	nop
+.bad:	db 0x0f, 0x04			; alone in its 64 bytes
+	mov ebx, 0x66
+	jmp .patched
+	align 64
+.patch4:
+	mov word [.bad], 0x9090
+	inc ecx
+	jmp .ahead
+.patched:
+	END
+	mov eax, ebx
+	VALUE "runs what was patched in", 0x66
 	CASE "a loop that patches itself", NONE, 0
 	mov ecx, 5
 	xor ebx, ebx
