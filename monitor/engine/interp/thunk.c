@@ -419,8 +419,8 @@ static void emit_prefixes(struct emit *e, const struct decoded *d, const struct 
 {
 	bool width16 = false, has66 = false;
 
-	if (!i->fpu)
-		width16 = d->in.operand_width == 16;
+	if (!i->fpu) /* MOVNTI knows no 16 bits, whatever the mode */
+		width16 = d->in.operand_width == 16 && d->in.mnemonic != ZYDIS_MNEMONIC_MOVNTI;
 	else if (i->fpu & FPU_X87) /* FLDENV, FNSTENV, FNSAVE, FRSTOR in their 16-bit forms */
 		width16 = (i->flags & INSN_MEM) && (i->memsize == 14 || i->memsize == 94);
 	for (unsigned k = 0; k < d->in.raw.prefix_count; k++) {

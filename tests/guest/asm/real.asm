@@ -228,6 +228,13 @@ low_real:
 	RVALUE "IF in the frame", 0x200
 
 	; string instructions wrap at 16 bits
+	RCASE "MOVNTI is 32 bits wide", NONE
+	mov eax, 0x12345678
+	mov dword [LOW(r_wide)], 0
+	movnti [LOW(r_wide)], eax
+	REND
+	mov eax, [LOW(r_wide)]
+	RVALUE "what it stored", 0x12345678
 	RCASE "REP MOVSB wraps SI", NONE
 	mov byte [0xffff], 0xaa
 	mov al, [0]
@@ -409,6 +416,7 @@ r_sp dw 0
 r_resume dw 0
 r_vec dw 0
 r_ip dw 0
+r_wide dd 0
 r_a dw 0
 r_b dw 0
 r_c dw 0
