@@ -524,7 +524,11 @@ int insn_random(struct vcpu *v, const struct insn *i)
 {
 	unsigned long long value = 0;
 	unsigned char ok = 0;
+	uint32_t id[4];
 
+	cpuid_read(v, 1, 0, id);
+	if (!(id[2] & (1u << 30))) /* nor has the host it then */
+		cpu_raise(v, EXC_UD);
 	for (unsigned k = 0; k < 64 && !ok; k++)
 		__asm__ volatile("rdrand %0; setc %1" : "=r"(value), "=qm"(ok) : : "cc");
 	gpr_write(v, i->r[0], false, i->opsize, ok ? value : 0);
