@@ -180,7 +180,8 @@ static struct code_page *lookup_page(struct vcpu *v, struct interp *in, uint64_t
 	if (!paging_walk(v, la, ACC_FETCH | (v->cpl == 3 ? ACC_USER : 0), &w))
 		cpu_page_fault(v, la, w.error);
 	host = phys_host(v, w.gpa & PAGE_MASK, false);
-	if (!host)
+	/* Nobody tells of writes to memory that is not RAM: video memory is not kept. */
+	if (!host || (!ram_contains(v->mem->ram, host) && phys_host(v, w.gpa & PAGE_MASK, true) == host))
 		return NULL;
 	p = code_page_get(&in->code, host);
 	if (!p) {
