@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "vm/vmx.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,8 +74,10 @@ int main(int argc, char **argv)
 		help(NULL, NULL);
 		return EXIT_USAGE;
 	}
-	if (dispatch(argc, argv, &error))
-		return fflush(stdout) == 0 ? EXIT_POWEROFF : EXIT_HOST;
+	if (dispatch(argc, argv, &error) && fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_POWEROFF;
+	if (!error)
+		fail_errno(&error, SERAI_ERROR_HOST, errno, "standard output");
 	fprintf(stderr, "serai: %s\n", error->message);
 	return g_error_matches(error, SERAI_ERROR, SERAI_ERROR_CONFIG) ? EXIT_USAGE : EXIT_HOST;
 }

@@ -3,11 +3,18 @@
 
 #include <unistd.h>
 
+bool terminal_background(void)
+{
+	pid_t owner = tcgetpgrp(STDIN_FILENO); /* -1: no terminal, or one without job control */
+
+	return owner > 0 && owner != getpgrp();
+}
+
 bool terminal_enter(struct terminal *t)
 {
 	struct termios raw;
 
-	if (!isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) != getpgrp())
+	if (!isatty(STDIN_FILENO) || terminal_background())
 		return false;
 	if (!t->raw && tcgetattr(STDIN_FILENO, &t->saved) < 0)
 		return false;
@@ -27,6 +34,9 @@ void terminal_restore(struct terminal *t)
 	/* Colours off, cursor shown, scrolling region whole, below the picture. */
 	static const char reset[] = "\033[0m\033[?25h\033[r\033[999;1H\n";
 
+	/* Another job's terminal is as that job wants it, and setting it would stop us (SIGTTOU). */
+	if (terminal_background())
+		t->drawn = t->raw = 0;
 	if (t->drawn) {
 		t->drawn = 0;
 		if (write(STDOUT_FILENO, reset, sizeof(reset) - 1) < 0)

@@ -23,4 +23,7 @@ struct terminal {
 bool terminal_enter(struct terminal *t);
 void terminal_restore(struct terminal *t);
 
+/* Standard input is a terminal that another job has at the moment: reading would stop us. */
+bool terminal_background(void);
+
 #endif

@@ -99,10 +99,10 @@ struct machine {
 	struct lineedit edit;
 	struct keymap keymap;
 	struct textscreen shown;
-	guint stdin_watch, screen_timer, key_timer, feed_timer;
+	guint stdin_watch, screen_timer, key_timer, feed_timer, claim_timer;
 	uint8_t keys[1024]; /* typed, not yet the keyboard's */
 	size_t keys_len;
-	bool prompt_open, input_closed;
+	bool prompt_open, input_closed, uses_terminal;
 	int control_fd;
 	guint control_watch;
 	char *control_path;
@@ -178,6 +178,8 @@ bool io_create(struct machine *m, const struct uart_backend *backends[2], struct
 /* After the board exists: start reading. */
 void io_start(struct machine *m);
 void io_destroy(struct machine *m);
+/* Who has the terminal may have changed: raw mode again, or hands off until it is ours. */
+void io_claim_terminal(struct machine *m);
 /* A serial port has room again. */
 void io_serial_room(struct machine *m);
 /* For the prompt: text to the person. */

@@ -8,6 +8,7 @@
  */
 #include "monitor/machine/machine.h"
 
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <signal.h>
 #include <stdio.h>
@@ -51,6 +52,14 @@ static void catch_fatal(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* Whoever closed these must not find the guest's output in a disk image that took the number. */
+static void fill_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(STATUS_HOST);
+}
+
 static gboolean on_int(void *opaque)
 {
 	machine_quit(opaque, STATUS_SIGNAL + SIGINT);
@@ -82,13 +91,23 @@ static gboolean on_user1(void *opaque)
 {
 	struct machine *m = opaque;
 
-	if (m->stdin_watch)
-		terminal_enter(m->terminal);
+	io_claim_terminal(m);
 	return on_winch(opaque);
+}
+
+/* Stopped and in the foreground again: the shell has set the terminal as it likes it.  GLib watches no
+ * SIGCONT. */
+static void on_cont(int sig)
+{
+	(void)sig;
+	kill(getpid(), SIGUSR1);
 }
 
 static void catch_signals(struct machine *m)
 {
+	struct sigaction cont = { .sa_handler = on_cont, .sa_flags = SA_RESTART };
+
+	sigaction(SIGCONT, &cont, NULL);
 	g_unix_signal_add(SIGINT, on_int, m);
 	g_unix_signal_add(SIGTERM, on_term, m);
 	g_unix_signal_add(SIGHUP, on_hup, m);
@@ -178,6 +197,7 @@ int main(int argc, char **argv)
 	struct arguments a = { .sets = g_ptr_array_new() };
 	int status;
 
+	fill_standard_descriptors();
 	machine_init(m);
 	catch_fatal();
 	if (parse(&a, argc, argv, &error) && bring_up(m, &a, &error)) {

@@ -16,6 +16,7 @@
 #define ESC_MS    50
 #define LOW_WATER 128
 #define FEED_MS   10
+#define CLAIM_MS  300
 /* One byte typed can become a modifier and a key, each pressed and released, two codes at most each. */
 #define KEY_CODES_MAX 16
 
@@ -151,7 +152,7 @@ static void draw_screen(struct machine *m)
 	size_t len = 0;
 	char *bytes;
 
-	if (m->prompt_open || !take_screen(m, now))
+	if (m->prompt_open || terminal_background() || !take_screen(m, now))
 		return;
 	bytes = textscreen_draw(&m->shown, now, &len);
 	if (bytes && len) {
@@ -327,6 +328,11 @@ static gboolean stdin_readable(int fd, GIOCondition condition, void *opaque)
 	ssize_t n;
 
 	(void)condition;
+	if (terminal_background()) {
+		m->stdin_watch = 0;
+		io_claim_terminal(m);
+		return G_SOURCE_REMOVE;
+	}
 	n = read(fd, buf, sizeof(buf));
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return G_SOURCE_CONTINUE;
@@ -348,8 +354,32 @@ static gboolean stdin_readable(int fd, GIOCondition condition, void *opaque)
 
 static void watch_stdin(struct machine *m)
 {
-	if (!m->stdin_watch && !m->input_closed)
+	if (!m->stdin_watch && !m->claim_timer && !m->input_closed)
 		m->stdin_watch = g_unix_fd_add(STDIN_FILENO, G_IO_IN | G_IO_HUP, stdin_readable, m);
+}
+
+/* A shell does not tell a running job that it was called to the foreground. */
+static gboolean claim(void *opaque)
+{
+	struct machine *m = opaque;
+
+	if (terminal_background())
+		return G_SOURCE_CONTINUE;
+	m->claim_timer = 0;
+	m->shown.columns = 0;
+	terminal_enter(m->terminal);
+	watch_stdin(m);
+	return G_SOURCE_REMOVE;
+}
+
+void io_claim_terminal(struct machine *m)
+{
+	if (!m->uses_terminal || m->claim_timer || !claim(m))
+		return;
+	if (m->stdin_watch)
+		g_source_remove(m->stdin_watch);
+	m->stdin_watch = 0;
+	m->claim_timer = g_timeout_add(CLAIM_MS, claim, m);
 }
 
 void io_serial_room(struct machine *m)
@@ -402,8 +432,8 @@ void io_start(struct machine *m)
 	}
 	if (!interactive)
 		return;
-	terminal_enter(m->terminal);
-	watch_stdin(m);
+	m->uses_terminal = true;
+	io_claim_terminal(m);
 	if (m->config.text_display)
 		m->screen_timer = g_timeout_add(FRAME_MS, frame, m);
 }
@@ -428,5 +458,7 @@ void io_destroy(struct machine *m)
 		g_source_remove(m->key_timer);
 	if (m->feed_timer)
 		g_source_remove(m->feed_timer);
-	m->stdin_watch = m->screen_timer = m->key_timer = m->feed_timer = 0;
+	if (m->claim_timer)
+		g_source_remove(m->claim_timer);
+	m->claim_timer = m->stdin_watch = m->screen_timer = m->key_timer = m->feed_timer = 0;
 }
