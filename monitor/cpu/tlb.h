@@ -79,8 +79,8 @@ void tlb_switch(struct vcpu *v, unsigned pcid, bool keep);
 /* INVLPG. */
 void tlb_flush_page(struct vcpu *v, uint64_t la);
 
-/* Drop write entries that lead to this host page: it now holds decoded code. */
-void tlb_protect_host_page(struct vcpu *v, const uint8_t *host_page);
+/* Drop write entries that lead to this host page: it now holds decoded code.  True: there were some. */
+bool tlb_protect_host_page(struct vcpu *v, const uint8_t *host_page);
 
 /* Recompute v->view and v->tlb_data after CPL, CR0.AM, CR4.SMAP or RFLAGS.AC changed. */
 void tlb_select_view(struct vcpu *v);

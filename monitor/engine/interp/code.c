@@ -104,12 +104,16 @@ bool code_cache_has_room(const struct code_cache *c, unsigned count)
 void code_page_mark(struct vcpu *v, struct code_page *p)
 {
 	struct ram *ram = v->mem->ram;
+	uint64_t at = ram_offset(ram, p->host);
+	uint8_t old;
 
 	p->marked = true;
 	if (!ram_contains(ram, p->host))
 		return;
-	atomic_fetch_or(&ram->page_flags[ram_offset(ram, p->host) >> PAGE_SHIFT], RAM_PAGE_CODE);
+	old = atomic_fetch_or(&ram->page_flags[at >> PAGE_SHIFT], RAM_PAGE_CODE);
 	tlb_protect_host_page(v, p->host);
+	if (v->count > 1 && !(old & RAM_PAGE_CODE) && v->mem->code_written)
+		v->mem->code_written(v->mem->hook_opaque, at, 0);
 	v->stats.code_pages++;
 }
 
@@ -152,26 +156,46 @@ void code_post(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uint64
 {
 	pthread_mutex_lock(&c->post_lock);
 	if (c->posted_count < ARRAY_LEN(c->posted))
-		c->posted[c->posted_count] = (struct code_posted){ ram_offset, len };
-	c->posted_count++;
+		c->posted[c->posted_count++] = (struct code_posted){ ram_offset, len };
+	else if (len)
+		c->posted_count = ARRAY_LEN(c->posted) + 1;
+	else
+		c->marks_lost = true;
 	pthread_mutex_unlock(&c->post_lock);
 	vcpu_raise(v, VCPU_CODE);
+}
+
+/* Another vCPU keeps code of this page.  What this one wrote there until now was told to nobody: tell it. */
+static void take_mark(struct vcpu *v, uint64_t ram_offset)
+{
+	if (tlb_protect_host_page(v, v->mem->ram->base + ram_offset) && v->mem->code_written)
+		v->mem->code_written(v->mem->hook_opaque, ram_offset, PAGE_SIZE);
 }
 
 void code_take_posted(struct code_cache *c, struct vcpu *v)
 {
 	struct code_posted taken[ARRAY_LEN(c->posted)];
+	bool marks_lost;
 	unsigned n;
 
 	pthread_mutex_lock(&c->post_lock);
 	n = c->posted_count;
 	memcpy(taken, c->posted, sizeof(taken));
+	marks_lost = c->marks_lost;
 	c->posted_count = 0;
+	c->marks_lost = false;
 	pthread_mutex_unlock(&c->post_lock);
-	if (n > ARRAY_LEN(taken)) {
-		code_cache_flush(c, v);
-		return;
+	if (marks_lost) { /* pages nobody knows: every vCPU forgets everything */
+		tlb_flush_all(v);
+		if (v->mem->changed)
+			v->mem->changed(v->mem->hook_opaque);
 	}
-	for (unsigned k = 0; k < n; k++)
-		code_written(c, v, taken[k].ram_offset, taken[k].len);
+	for (unsigned k = 0; k < MIN_OF(n, ARRAY_LEN(taken)); k++) {
+		if (!taken[k].len)
+			take_mark(v, taken[k].ram_offset);
+		else if (n <= ARRAY_LEN(taken))
+			code_written(c, v, taken[k].ram_offset, taken[k].len);
+	}
+	if (n > ARRAY_LEN(taken))
+		code_cache_flush(c, v);
 }

@@ -47,6 +47,7 @@ bool code_cache_create(struct code_cache *c, GError **error);
 void code_cache_destroy(struct code_cache *c, struct vcpu *v);
 
 /* Forget everything; runs being executed are gone. */
+	bool marks_lost;       /* a page newly marked by another vCPU was among what did not fit */
 void code_cache_flush(struct code_cache *c, struct vcpu *v);
 
 /* The page's record, made if there is none; NULL: full, flush first. */
@@ -61,7 +62,10 @@ void code_page_mark(struct vcpu *v, struct code_page *p);
 /* These bytes were written by this vCPU's thread. */
 void code_written(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uint64_t len);
 
-/* These bytes were written by another thread: remember, and ask for attention. */
+/*
+ * These bytes were written by another thread: remember, and ask for attention.  No bytes at all: another vCPU
+ * began to keep code of this page, so this one's write access to it ends.
+ */
 void code_post(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uint64_t len);
 void code_take_posted(struct code_cache *c, struct vcpu *v);
 
