@@ -122,7 +122,7 @@ static bool apply_boot(struct run *r, const char *value, GError **error)
 
 static bool apply_display(struct run *r, const char *value, GError **error)
 {
-	static const char *const words[] = { "none", "text", NULL };
+	static const char *const words[] = { "auto", "none", "text", NULL };
 
 	if (!one_of("display", value, words, error))
 		return false;
@@ -182,7 +182,8 @@ static const struct option options[] = {
 	{ "boot", "disk|cdrom|floppy", apply_boot, NULL, "what the firmware boots first" },
 	{ "engine", "auto|interp|bt", NULL, "engine", "how guest code runs" },
 	{ "serial", "stdio|none|file:PATH|pty", apply_serial, NULL, "where COM1 leads" },
-	{ "display", "none|text", apply_display, NULL, "the VGA text screen on this terminal, or not" },
+	{ "display", "auto|none|text", apply_display, NULL,
+		"the VGA text screen on this terminal, or not; auto: unless it is a serial line" },
 	{ "no-reboot", NULL, NULL, "noReboot", "end (status 4) where the guest reboots" },
 	{ "restore", "FILE", apply_restore, NULL, "go on from a state that serai save wrote" },
 	{ "log", "LEVEL", NULL, "log.level", "error, warn, info, debug or trace" },

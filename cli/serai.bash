@@ -23,7 +23,7 @@ _serai()
 		--boot) COMPREPLY=($(compgen -W "disk cdrom floppy" -- "$cur")) ;;
 		--engine) COMPREPLY=($(compgen -W "auto interp bt" -- "$cur")) ;;
 		--serial) COMPREPLY=($(compgen -W "stdio none pty file:" -- "$cur")) ;;
-		--display) COMPREPLY=($(compgen -W "none text" -- "$cur")) ;;
+		--display) COMPREPLY=($(compgen -W "auto none text" -- "$cur")) ;;
 		--log) COMPREPLY=($(compgen -W "error warn info debug trace" -- "$cur")) ;;
 		--kernel | --initrd | --disk | --cdrom | --floppy | --restore)
 			compopt -o filenames 2>/dev/null

@@ -2,9 +2,11 @@
 #include "monitor/machine/config.h"
 
 #include "monitor/firmware/seabios.h"
+#include "monitor/machine/vmware.h"
 
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #define RAM_DEFAULT_MIB 512
 #define RAM_MIN_MIB     2
@@ -83,7 +85,7 @@ static bool read_drive(struct drive_config *d, const struct vmx *vmx, const char
 	}
 	if (d->kind == DRIVE_DISK && !d->path)
 		return fail(error, SERAI_ERROR_CONFIG, "%s is missing; a disk needs an image", file_key);
-	return true;
+	return d->kind != DRIVE_DISK || vmware_check_raw(d->path, error);
 }
 
 static bool read_drives(struct machine_config *c, const struct vmx *vmx, GError **error)
@@ -112,6 +114,7 @@ static bool read_drives(struct machine_config *c, const struct vmx *vmx, GError 
 static bool read_serial(struct serial_config *s, const struct vmx *vmx, unsigned n, GError **error)
 {
 	static const char *const types[] = { "stdio", "file", "pty", "none", NULL };
+	static const char *const vmware_types[] = { "device", "pipe", "network", "thinprint", NULL };
 	g_autofree char *present_key = g_strdup_printf("serial%u.present", n);
 	g_autofree char *type_key = g_strdup_printf("serial%u.fileType", n);
 	g_autofree char *file_key = g_strdup_printf("serial%u.fileName", n);
@@ -121,7 +124,7 @@ static bool read_serial(struct serial_config *s, const struct vmx *vmx, unsigned
 		return false;
 	type = s->present ? vmx_get_string(vmx, type_key, "none") : "none";
 	if (!g_strv_contains(types, type)) {
-		if (strcmp(type, "device") != 0 && strcmp(type, "pipe") != 0)
+		if (!g_strv_contains(vmware_types, type))
 			return vmx_refuse(vmx, type_key, error, "one of stdio, file, pty, none was expected");
 		log_warn("boot", "serial%u: fileType %s is not supported; nothing is plugged in", n, type);
 		type = "none";
@@ -135,18 +138,22 @@ static bool read_serial(struct serial_config *s, const struct vmx *vmx, unsigned
 
 static bool read_consoles(struct machine_config *c, const struct vmx *vmx, GError **error)
 {
-	const char *display = vmx_get_string(vmx, "display", "none");
+	const char *display = vmx_get_string(vmx, "display", "auto");
+	bool stdio = false;
 
 	for (unsigned i = 0; i < 2; i++)
 		if (!read_serial(&c->serial[i], vmx, i, error))
 			return false;
-	if (strcmp(display, "none") != 0 && strcmp(display, "text") != 0)
-		return vmx_refuse(vmx, "display", error, "one of none, text was expected");
-	c->text_display = strcmp(display, "text") == 0;
+	if (strcmp(display, "auto") != 0 && strcmp(display, "none") != 0 && strcmp(display, "text") != 0)
+		return vmx_refuse(vmx, "display", error, "one of auto, none, text was expected");
 	if (strcmp(c->serial[0].type, "stdio") == 0 && strcmp(c->serial[1].type, "stdio") == 0)
 		return fail(error, SERAI_ERROR_CONFIG, "only one serial port can have this terminal");
-	if (c->text_display &&
-		(strcmp(c->serial[0].type, "stdio") == 0 || strcmp(c->serial[1].type, "stdio") == 0))
+	stdio = strcmp(c->serial[0].type, "stdio") == 0 || strcmp(c->serial[1].type, "stdio") == 0;
+	c->text_display = strcmp(display, "text") == 0;
+	/* A person who starts a VM wants to see something of it. */
+	if (strcmp(display, "auto") == 0)
+		c->text_display = !stdio && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	if (c->text_display && stdio)
 		return fail(error, SERAI_ERROR_CONFIG,
 			"display = text and a serial port on stdio both want this terminal; choose one");
 	return true;
@@ -228,6 +235,24 @@ static void read_kernel(struct machine_config *c, const struct vmx *vmx)
 	}
 }
 
+/* The same machine has the same identity each time it is started. */
+static bool read_uuid(struct machine_config *c, const struct vmx *vmx, GError **error)
+{
+	g_autoptr(GError) bad = NULL;
+
+	if (vmware_read_uuid(vmx, c->uuid, &bad))
+		return true;
+	if (bad) {
+		g_propagate_error(error, g_steal_pointer(&bad));
+		return false;
+	}
+	c->uuid[0] = 0x56;
+	c->uuid[1] = 0x4d;
+	for (unsigned i = 2; i < 16; i++)
+		c->uuid[i] = (uint8_t)(g_str_hash(c->name) >> (i % 4 * 8)) ^ (uint8_t)(i * 37);
+	return true;
+}
+
 static char *path_or(const struct vmx *vmx, const char *key, const char *fallback)
 {
 	char *path = vmx_get_path(vmx, key);
@@ -245,8 +270,10 @@ bool machine_config_read(struct machine_config *c, const struct vmx *vmx, GError
 	}
 	c->bios_path = path_or(vmx, "bios440.filename", SEABIOS_PATH);
 	c->vga_bios_path = path_or(vmx, "vgabios.filename", SEABIOS_VGA_PATH);
-	return read_rest(c, vmx, error) && read_memory(c, vmx, error) && read_engine(c, vmx, error) &&
-	       read_drives(c, vmx, error) && read_consoles(c, vmx, error) && read_boot_order(c, vmx, error);
+	vmware_warn_left_out(vmx);
+	return read_uuid(c, vmx, error) && read_rest(c, vmx, error) && read_memory(c, vmx, error) &&
+	       read_engine(c, vmx, error) && read_drives(c, vmx, error) && read_consoles(c, vmx, error) &&
+	       read_boot_order(c, vmx, error);
 }
 
 void machine_config_free(struct machine_config *c)

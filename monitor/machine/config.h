@@ -40,6 +40,7 @@ struct machine_config {
 	uint8_t boot_order[3]; /* as rtc_set_boot: 1 floppy, 2 disk, 3 CD */
 	bool text_display, no_reboot, triple_fault_resets, mitigations;
 	uint16_t exit_port, console_port; /* 0: off */
+	uint8_t uuid[16];
 	char *bios_path, *vga_bios_path;
 	enum log_level log_level;
 };

@@ -390,12 +390,8 @@ static void init_backdoor(struct pc *pc)
 		.tsc_khz = pc->clock.tsc_khz,
 		.apic_hz = LAPIC_BUS_HZ,
 		.vcpus = pc->config->cpus,
-		.uuid = { 0x56, 0x4d },
 		.x2apic = true };
-	/* The same machine has the same identity each time it is started. */
-	for (unsigned i = 2; i < 16; i++)
-		pc->backdoor.uuid[i] =
-			(uint8_t)(g_str_hash(pc->config->name) >> (i % 4 * 8)) ^ (uint8_t)(i * 37);
+	memcpy(pc->backdoor.uuid, pc->config->uuid, 16);
 }
 
 bool pc_init(struct pc *pc, const struct machine_config *config, const struct pc_requests *ask,

@@ -12,11 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FRAME_MS  40
-#define ESC_MS    50
-#define LOW_WATER 128
-#define FEED_MS   10
-#define CLAIM_MS  300
+#define FRAME_MS                40
+#define ESC_MS                  50
+#define LOW_WATER               128
+#define FEED_MS                 10
+#define CLAIM_MS                300
+#define SCREEN_GRAPHICS_COLUMNS 40
 /* One byte typed can become a modifier and a key, each pressed and released, two codes at most each. */
 #define KEY_CODES_MAX 16
 
@@ -117,7 +118,18 @@ static void take_attributes(struct machine *m, struct textscreen *t)
 			t->cell[r][c].attr = vga_text_attribute(&m->pc.vga, c, r);
 }
 
-static bool take_screen(struct machine *m, struct textscreen *t)
+static void say_graphics(struct textscreen *t)
+{
+	static const char text[] = "(the screen shows a graphics mode)";
+
+	t->columns = SCREEN_GRAPHICS_COLUMNS;
+	t->rows = 1;
+	t->cursor_column = t->cursor_row = -1;
+	for (unsigned i = 0; text[i]; i++)
+		t->cell[0][i] = (struct textcell){ (uint8_t)text[i], 7 };
+}
+
+static void take_screen(struct machine *m, struct textscreen *t)
 {
 	struct vga_text_info info;
 	g_autofree char *text = NULL;
@@ -128,7 +140,8 @@ static bool take_screen(struct machine *m, struct textscreen *t)
 	text = vga_text(&m->pc.vga, &info);
 	if (!text) {
 		pthread_mutex_unlock(&m->pc.mem.lock);
-		return false;
+		say_graphics(t);
+		return;
 	}
 	t->columns = MIN_OF(info.columns, (unsigned)SCREEN_COLUMNS);
 	t->rows = MIN_OF(info.rows, (unsigned)SCREEN_ROWS);
@@ -143,7 +156,6 @@ static bool take_screen(struct machine *m, struct textscreen *t)
 	}
 	take_attributes(m, t);
 	pthread_mutex_unlock(&m->pc.mem.lock);
-	return true;
 }
 
 static void draw_screen(struct machine *m)
@@ -152,8 +164,9 @@ static void draw_screen(struct machine *m)
 	size_t len = 0;
 	char *bytes;
 
-	if (m->prompt_open || terminal_background() || !take_screen(m, now))
+	if (m->prompt_open || terminal_background())
 		return;
+	take_screen(m, now);
 	bytes = textscreen_draw(&m->shown, now, &len);
 	if (bytes && len) {
 		m->terminal->drawn = 1;
