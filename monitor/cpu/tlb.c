@@ -77,23 +77,23 @@ void tlb_flush_page(struct vcpu *v, uint64_t la)
 
 bool tlb_protect_host_page(struct vcpu *v, const uint8_t *host_page)
 {
+	bool found = false;
+
 	for (unsigned view = 0; view < TLB_CHECKED; view++) {
 		struct tlb_entry *e = v->tlb->data[view][TLB_WRITE];
-
-	bool found = false;
 
 		for (unsigned i = 0; i < TLB_SIZE; i++) {
 			if (e[i].tag &&
 				(uint8_t *)(uintptr_t)((e[i].tag & PAGE_MASK) + e[i].addend) == host_page) {
 				e[i].tag = 0;
-		}
-	}
-}
 				found = true;
 			}
+		}
+	}
+	return found;
+}
 
 void tlb_select_view(struct vcpu *v)
-	return found;
 {
 	if (v->cpl == 3) {
 		bool checked = (v->s.cr0 & CR0_AM) && (v->s.rflags & FLAG_AC);

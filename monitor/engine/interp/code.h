@@ -41,13 +41,13 @@ struct code_cache {
 	pthread_mutex_t post_lock;
 	struct code_posted posted[32];
 	unsigned posted_count; /* over the array's size: everything */
+	bool marks_lost;       /* a page newly marked by another vCPU was among what did not fit */
 };
 
 bool code_cache_create(struct code_cache *c, GError **error);
 void code_cache_destroy(struct code_cache *c, struct vcpu *v);
 
 /* Forget everything; runs being executed are gone. */
-	bool marks_lost;       /* a page newly marked by another vCPU was among what did not fit */
 void code_cache_flush(struct code_cache *c, struct vcpu *v);
 
 /* The page's record, made if there is none; NULL: full, flush first. */
