@@ -74,8 +74,8 @@ struct insn {
 	union {
 		uint8_t system_operand; /* MOV CR, DR: bit k: operand k is the system register */
 		uint8_t port_size;      /* IN, OUT: bytes */
-		uint8_t local;          /* near branches: the target lies in the same page of code */
 	};
+	uint8_t local; /* an engine's own: a near branch whose target lies in the same page of code */
 };
 
 enum decode_result {

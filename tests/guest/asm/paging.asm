@@ -58,6 +58,33 @@ main:
 	mov eax, [pt]
 	sub eax, frame
 	VALUE "entry after a write", P + W + U + A + D
+
+	; the instruction behind MOV CR3 comes from where the page leads then, each time anew
+	mov esi, moving
+	mov edi, frame + 0x200
+	mov ecx, moving_end - moving
+	rep movsb
+	mov esi, moving
+	mov edi, frame + 0x1200
+	mov ecx, moving_end - moving
+	rep movsb
+	mov byte [frame + 0x1200 + moving_byte - moving], 2
+	mov edx, frame + 0x1000 + P + W + U
+	mov eax, PAGE + 0x200
+	call eax
+	mov eax, ebx
+	VALUE "MOV CR3 moves the code", 2
+	mov edx, frame + P + W + U
+	mov [pt], edx
+	mov eax, cr3
+	mov cr3, eax
+	mov eax, PAGE + 0x200
+	call eax
+	mov eax, ebx
+	VALUE "MOV CR3 leaves the code", 1
+	mov dword [pt], frame + P + W + U + A + D
+	mov eax, cr3
+	mov cr3, eax
 	mov eax, [pd]
 	and eax, 0xfff
 	VALUE "large page entry in use", P + W + U + A + D + PS
@@ -290,6 +317,15 @@ main:
 	END
 	mov dword [pdpt + 8], 0
 	ret
+
+moving:
+	mov [pt], edx
+	mov eax, cr3
+	mov cr3, eax
+moving_byte equ $ + 1
+	mov ebx, 1
+	ret
+moving_end:
 
 section .data
 	align 16
