@@ -173,7 +173,7 @@ void task_switch(
 	struct task t;
 
 	if (desc_is_segment(d) || (type & ~8u) != (busy_wanted ? DESC_TSS16_BUSY : DESC_TSS16))
-		fault(v, why == TASK_RETURN || why == TASK_EVENT ? EXC_TS : EXC_GP, selector);
+		fault(v, why == TASK_RETURN ? EXC_TS : EXC_GP, selector);
 	if (!desc_is_present(d))
 		fault(v, EXC_NP, selector);
 	s = desc_segment(d, selector);

@@ -80,6 +80,12 @@ main:
 	VALUE "NT after an interrupt", 0x4002
 	clts
 
+	or byte [gdt + TSS_B + 5], 2
+	CASE "interrupt through a task gate, its task busy", GP, TSS_B
+	int 0x40
+	END
+	and byte [gdt + TSS_B + 5], ~2
+
 	; An exception with an error code: pushed on the new task's stack.
 	mov eax, [idt + GP * 8]
 	mov [saved_gate], eax
