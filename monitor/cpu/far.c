@@ -208,12 +208,27 @@ static void push_return(struct vcpu *v, unsigned size, unsigned len)
 	stack_set(v, sp);
 }
 
+/* On a stack that is not in SS yet: no room on it is #SS with its selector (SDM volume 2, CALL). */
+static void inner_write(
+	struct vcpu *v, const struct segment *ss, unsigned cpl, uint64_t sp, unsigned size, uint64_t value)
+{
+	if (v->long_mode) {
+		if (!is_canonical(sp))
+			cpu_raise_error(v, EXC_SS, 0);
+		lin_write_as(v, cpl, sp, size, value);
+		return;
+	}
+	if ((ss->attr & 0x1c) == 0x14 ? sp <= ss->limit : sp + size - 1 > ss->limit)
+		fault(v, EXC_SS, ss->selector);
+	lin_write_as(v, cpl, (ss->base + sp) & 0xffffffffu, size, value);
+}
+
 /* CALL through a gate to more privilege: new stack from the TSS, parameters copied. */
 static void call_inner(struct vcpu *v, const struct gate *g, struct descriptor *d, unsigned len)
 {
 	unsigned cpl = desc_dpl(d), size = g->size;
 	uint16_t ss_selector, old_ss = v->s.seg[S_SS].selector;
-	uint64_t sp, old_sp = v->s.gpr[R_SP], old_mask = stack_mask(v), mask, base;
+	uint64_t sp, old_sp = v->s.gpr[R_SP], old_mask = stack_mask(v), mask;
 	struct segment ss, cs = desc_segment(d, g->selector);
 	uint64_t params[32];
 
@@ -223,19 +238,17 @@ static void call_inner(struct vcpu *v, const struct gate *g, struct descriptor *
 		sp = sys_read(v, v->s.seg[S_TR].base + 4 + 8 * cpl, 8);
 		ss = (struct segment){ .selector = (uint16_t)cpl, .attr = (uint16_t)(cpl << SEG_DPL_SHIFT) };
 		mask = UINT64_MAX;
-		base = 0;
 	} else {
 		tss_stack(v, cpl, &ss_selector, &sp);
 		if ((ss_selector & ~3u) == 0)
 			fault(v, EXC_TS, ss_selector);
 		ss = seg_check_stack(v, ss_selector, cpl, EXC_TS);
 		mask = ss.attr & SEG_DB ? 0xffffffffu : 0xffffu;
-		base = ss.base;
 	}
 	for (unsigned k = 0; k < g->params; k++)
 		params[k] = mem_read(v, S_SS, (old_sp + (uint64_t)k * size) & old_mask, size);
 	check_rip(v, &cs, g->offset);
-#define INNER_PUSH(value) (sp = (sp - size) & mask, lin_write_as(v, cpl, base + sp, size, value))
+#define INNER_PUSH(value) (sp = (sp - size) & mask, inner_write(v, &ss, cpl, sp, size, value))
 	INNER_PUSH(old_ss);
 	INNER_PUSH(old_sp);
 	for (unsigned k = g->params; k-- > 0;)

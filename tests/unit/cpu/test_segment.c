@@ -175,6 +175,38 @@ static void long_mode(void **state)
 	cpu_rig_free(r);
 }
 
+/* CALL through a gate to ring 0 with so much room on its stack. */
+static int call_gate(struct cpu_rig *r, uint32_t limit)
+{
+	put_desc(r, RIG_GDT + 0x40, 0x20000, limit, PRESENT | DATA | 2, 4);
+	put_desc(r, RIG_GDT + 0x48, 0, 0xfffff, PRESENT | CODE, 12);
+	rig_put(r, RIG_GDT + 0x50, 8, 0xec00ull << 32 | 0x48u << 16 | 0x1234); /* 32-bit gate, DPL 3 */
+	r->v.s.seg[S_TR] = (struct segment){
+		.base = RIG_FREE, .limit = 0x67, .selector = 0x58, .attr = SEG_P | DESC_TSS32_BUSY
+	};
+	rig_put(r, RIG_FREE + 4, 4, 0x100);
+	rig_put(r, RIG_FREE + 8, 4, 0x40);
+	rig_user(r);
+	return FAULT(r, far_call(&r->v, 0x53, 0, 4, 7));
+}
+
+static void gate_stack(void **state)
+{
+	struct cpu_rig *r = protected_rig();
+
+	(void)state;
+	assert_int_equal(call_gate(r, 0xff), -1);
+	assert_int_equal(r->v.cpl, 0);
+	assert_int_equal(r->v.s.gpr[R_SP], 0xf0);
+	cpu_rig_free(r);
+	r = protected_rig();
+	assert_int_equal(call_gate(r, 0xf9), EXC_SS);
+	assert_int_equal(r->v.event.error, 0x40);
+	assert_int_equal(r->v.cpl, 3);
+	assert_int_equal(rig_get(r, 0x200fc, 4), 0);
+	cpu_rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +218,7 @@ int main(void)
 		cmocka_unit_test(accessed_bit),
 		cmocka_unit_test(stack_fault),
 		cmocka_unit_test(long_mode),
+		cmocka_unit_test(gate_stack),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
