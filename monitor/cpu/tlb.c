@@ -19,6 +19,7 @@ void tlb_flush_all(struct vcpu *v)
 {
 	struct tlb *t = v->tlb;
 
+	v->tlb_flushes++;
 	memset(t->data, 0, sizeof(t->data));
 	memset(t->code, 0, sizeof(t->code));
 	memset(t->pcid_asid, 0, sizeof(t->pcid_asid));
@@ -38,6 +39,7 @@ void tlb_flush_pcid(struct vcpu *v, unsigned pcid)
 {
 	struct tlb *t = v->tlb;
 
+	v->tlb_flushes++;
 	pcid = effective_pcid(v, pcid);
 	if (t->next_asid == TLB_ASIDS) {
 		tlb_flush_all(v);
@@ -55,13 +57,14 @@ void tlb_switch(struct vcpu *v, unsigned pcid, bool keep)
 	if (!keep || !v->tlb->pcid_asid[eff])
 		tlb_flush_pcid(v, pcid);
 	else
-		v->asid = v->tlb->pcid_asid[eff];
+		v->asid = v->tlb->pcid_asid[eff], v->tlb_flushes++;
 }
 
 void tlb_flush_page(struct vcpu *v, uint64_t la)
 {
 	struct tlb *t = v->tlb;
 
+	v->tlb_flushes++;
 	la &= v->la_mask;
 	if (la >= t->large_low && la <= t->large_high) {
 		tlb_flush_all(v);

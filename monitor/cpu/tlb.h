@@ -18,7 +18,7 @@
 
 #include "monitor/cpu/vcpu.h"
 
-#define TLB_BITS  10
+#define TLB_BITS  12
 #define TLB_SIZE  (1u << TLB_BITS)
 #define TLB_ASIDS 4096
 

@@ -155,7 +155,8 @@ struct vcpu {
 	uint64_t seg_base[6]; /* base as address arithmetic uses it: 0 for ES CS SS DS in 64-bit mode */
 	uint8_t seg_plain;    /* bit per segment: adding the base is all there is to it (flat, right type) */
 	uint8_t fpu_closed;   /* FPU_* classes (insn.h) that raise #UD or #NM now */
-	uint16_t asid;        /* tag of this address space in the TLB, 1..4095 */
+	uint64_t asid;        /* tag of this address space in the TLB, 1..4095 */
+	uint64_t tlb_flushes; /* counts every flush, of whatever size: older look-ups of code are void */
 	struct tlb_entry *tlb_data[2]; /* [TLB_READ], [TLB_WRITE] of the view in use */
 
 	struct phys_region
@@ -165,6 +166,15 @@ struct vcpu {
 	struct cpu_event event;      /* being raised (valid after the jump to `recover`) */
 	int16_t delivering;          /* vector whose delivery runs, -1: none */
 	jmp_buf recover;             /* where a raised exception goes: the engine's loop */
+	/* The translator's own, here because its code reaches them through the GS base. */
+	struct {
+		uint64_t page;     /* linear address of the page of guest code that runs */
+		uint64_t left;     /* instructions of the budget */
+		uint64_t context;  /* what a jump cache entry must be tagged with now */
+		void *jumps;       /* the jump cache */
+		uint64_t temp;     /* a target address while its call pushes */
+		uint8_t *link;     /* the jump that asked to be linked, NULL: none */
+	} bt;
 	uint64_t debug_hits;         /* DR6 bits of watchpoints met by the instruction that runs */
 	uint32_t host_mxcsr;         /* what C code runs with; generated code goes back to it */
 	_Atomic uint8_t sipi_vector; /* of the last VCPU_SIPI */

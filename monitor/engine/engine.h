@@ -32,6 +32,7 @@ struct engine {
 };
 
 extern const struct engine engine_interp;
+extern const struct engine engine_bt;
 
 /* NULL when there is no engine of that name. */
 const struct engine *engine_by_name(const char *name);

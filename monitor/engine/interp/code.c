@@ -44,6 +44,8 @@ static void unmark(struct vcpu *v, struct code_page *p)
 
 void code_cache_flush(struct code_cache *c, struct vcpu *v)
 {
+	if (c->flushed)
+		c->flushed(v);
 	for (uint32_t k = 0; k < c->page_used; k++) {
 		unmark(v, &c->pages[k]);
 		for (unsigned s = 0; s < 3; s++)
@@ -121,8 +123,10 @@ void code_page_mark(struct vcpu *v, struct code_page *p)
 #define IDLE_WRITES_MAX 64
 
 /* Drop what was decoded from a page; its record stays where TLB entries may point to it. */
-static void drop(struct vcpu *v, struct code_page *p)
+static void drop(struct code_cache *c, struct vcpu *v, struct code_page *p)
 {
+	if (c->dropped)
+		c->dropped(v, p);
 	for (unsigned s = 0; s < 3; s++) {
 		if (p->index[s])
 			memset(p->index[s], 0, INDEX_SIZE);
@@ -144,7 +148,7 @@ void code_written(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uin
 				 last = (unsigned)bits_get(stop - 1, 11, 6);
 
 			if (p->chunks & bits_put(0, last, first, ~0ull))
-				drop(v, p);
+				drop(c, v, p);
 			else if (!p->chunks && ++p->idle_writes > IDLE_WRITES_MAX)
 				unmark(v, p);
 		}

@@ -17,6 +17,8 @@
 
 #include <pthread.h>
 
+struct bt_block;
+
 struct code_page {
 	uint8_t *host;          /* the page's bytes */
 	uint32_t *index[3];     /* per code size: offset in page to position in the instruction array; 0: not
@@ -24,6 +26,7 @@ struct code_page {
 	uint64_t chunks;        /* 64-byte pieces that decoded instructions lie in */
 	uint8_t idle_writes;    /* writes since something was decoded here */
 	bool marked;            /* RAM_PAGE_CODE set and write access taken away */
+	struct bt_block *blocks;  /* the translator's */
 	struct code_page *next; /* in its hash bucket */
 };
 
@@ -32,6 +35,9 @@ struct code_posted {
 };
 
 struct code_cache {
+	/* The translator's: a page's bytes changed; everything is being forgotten.  May be NULL. */
+	void (*dropped)(struct vcpu *v, struct code_page *p);
+	void (*flushed)(struct vcpu *v);
 	struct insn *insns;
 	uint32_t insn_used;
 	struct code_page *pages;

@@ -197,6 +197,19 @@ static struct code_page *lookup_page(struct vcpu *v, struct interp *in, uint64_t
 	return p;
 }
 
+struct code_page *interp_code_page(struct vcpu *v, struct interp *in, uint64_t *la)
+{
+	const struct tlb_entry *e;
+
+	*la = v->code_size == CODE_64 ? v->s.rip : (v->s.seg[S_CS].base + v->s.rip) & 0xffffffffu;
+	if (v->code_size != CODE_64 && v->s.rip > v->s.seg[S_CS].limit)
+		cpu_raise_error(v, EXC_GP, 0);
+	e = tlb_slot(v->tlb->code[v->cpl == 3], *la);
+	if (likely(e->tag == tlb_tag(v, *la)))
+		return (struct code_page *)e->addend;
+	return lookup_page(v, in, *la);
+}
+
 static const struct insn *fetch_slow(struct vcpu *v, struct interp *in, uint64_t la)
 {
 	struct code_page *p = lookup_page(v, in, la);

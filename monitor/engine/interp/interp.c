@@ -14,7 +14,7 @@
 
 #include <stdlib.h>
 
-static void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len)
+void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len)
 {
 	struct interp *in = v->engine_data;
 
@@ -24,18 +24,30 @@ static void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len)
 		code_post(&in->code, v, ram_off, len);
 }
 
+bool interp_init(struct vcpu *v, struct interp *in, GError **error)
+{
+	v->engine_data = in;
+	v->code_written = interp_invalidate;
+	in->thread = pthread_self();
+	interp_trap_install();
+	return thunk_arena_create(&in->thunks, error) && code_cache_create(&in->code, error);
+}
+
+void interp_fini(struct vcpu *v, struct interp *in)
+{
+	code_cache_destroy(&in->code, v);
+	thunk_arena_destroy(&in->thunks);
+	v->engine_data = NULL;
+}
+
 static bool interp_create(struct vcpu *v, GError **error)
 {
 	struct interp *in = calloc(1, sizeof(*in));
 
 	if (!in)
 		return fail(error, SERAI_ERROR_HOST, "vCPU %u: no memory for the interpreter", v->index);
-	v->engine_data = in;
 	v->engine = &engine_interp;
-	v->code_written = interp_invalidate;
-	in->thread = pthread_self();
-	interp_trap_install();
-	return thunk_arena_create(&in->thunks, error) && code_cache_create(&in->code, error);
+	return interp_init(v, in, error);
 }
 
 static void interp_destroy(struct vcpu *v)
@@ -44,10 +56,8 @@ static void interp_destroy(struct vcpu *v)
 
 	if (!in)
 		return;
-	code_cache_destroy(&in->code, v);
-	thunk_arena_destroy(&in->thunks);
+	interp_fini(v, in);
 	free(in);
-	v->engine_data = NULL;
 }
 
 static void start_processor(struct vcpu *v)
@@ -160,7 +170,7 @@ static void count_instructions(struct vcpu *v, struct interp *in)
 }
 
 /* Between instructions, when somebody asked; true: leave with *why. */
-static bool attend(struct vcpu *v, struct interp *in, enum vcpu_exit *why)
+bool interp_attend(struct vcpu *v, struct interp *in, enum vcpu_exit *why)
 {
 	uint32_t pending;
 
@@ -198,7 +208,7 @@ static const struct insn *follow(struct vcpu *v, struct interp *in, struct insn 
 }
 
 /* Straight through decoded runs until somebody asks for attention or the budget ends. */
-static void run_freely(struct vcpu *v, struct interp *in)
+void interp_run_freely(struct vcpu *v, struct interp *in, bool (*enough)(const struct vcpu *v))
 {
 	const struct insn *i;
 
@@ -221,8 +231,11 @@ look_up:
 				in->left++;
 			if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed)))
 				return;
-			if (!i->local)
+			if (!i->local) {
+				if (unlikely(enough && enough(v)))
+					return;
 				goto look_up;
+			}
 			i = i->link && v->cs_flat ? i->link : follow(v, in, (struct insn *)(uintptr_t)i);
 		} else { /* INSN_SHADOW */
 			v->s.rip += i->len;
@@ -253,12 +266,12 @@ static enum vcpu_exit loop(struct vcpu *v, struct interp *in)
 	if (v->event.vector >= 0)
 		cpu_deliver(v);
 	for (;;) {
-		if (atomic_load_explicit(&v->attention, memory_order_relaxed) && attend(v, in, &why))
+		if (atomic_load_explicit(&v->attention, memory_order_relaxed) && interp_attend(v, in, &why))
 			return why;
 		if (in->left == 0)
 			return VCPU_RAN_BUDGET;
 		if (!atomic_load_explicit(&v->attention, memory_order_relaxed))
-			run_freely(v, in);
+			interp_run_freely(v, in, NULL);
 	}
 }
 

@@ -29,6 +29,22 @@ const struct insn *interp_fetch(struct vcpu *v, struct interp *in);
 /* Set exec and thunk of a plain instruction; false: no room for its thunk. (plain_exec.c) */
 bool interp_bind_plain(struct interp *in, struct insn *i, const struct decoded *d, const uint8_t *code);
 
+/* Between instructions, when attention is asked for: requests, interrupts, single steps; true: leave with *why. */
+bool interp_attend(struct vcpu *v, struct interp *in, enum vcpu_exit *why);
+
+/* Instructions until attention, the end of in->left, or (at a jump) until `enough` (may be NULL) says so. */
+void interp_run_freely(struct vcpu *v, struct interp *in, bool (*enough)(const struct vcpu *v));
+
+/* The record of the page CS:RIP lies in, and the linear address; NULL: not memory.  Raises as a fetch does. */
+struct code_page *interp_code_page(struct vcpu *v, struct interp *in, uint64_t *la);
+
+/* vtable's invalidate. */
+void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len);
+
+/* What interp_create and interp_destroy do, for an engine that embeds struct interp. */
+bool interp_init(struct vcpu *v, struct interp *in, GError **error);
+void interp_fini(struct vcpu *v, struct interp *in);
+
 /* Ends a run that goes on elsewhere. */
 insn_fn interp_run_end;
 
