@@ -38,7 +38,8 @@ static bool entry_mark(struct vcpu *v, uint64_t gpa, unsigned size, uint64_t old
 {
 	uint8_t *p = phys_host(v, gpa, true);
 
-	if ((old & bits) == bits || !p)
+	/* Writes that go elsewhere than reads (ROM over RAM) would never be seen in the entry. */
+	if ((old & bits) == bits || !p || p != phys_host(v, gpa, false))
 		return true;
 	if (size == 8)
 		return __atomic_compare_exchange_n(

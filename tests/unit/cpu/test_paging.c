@@ -206,6 +206,25 @@ static void no_paging(void **state)
 	cpu_rig_free(r);
 }
 
+/* A table that is read in one place and written in another (PAM: ROM over RAM) takes no accessed bits. */
+static void split_table(void **state)
+{
+	struct cpu_rig *r = cpu_rig_new();
+	struct phys_region split = { .gpa = RIG_PT, .size = PAGE_SIZE, .priority = 9, .name = "split" };
+	struct page_walk w;
+
+	(void)state;
+	rig_long_mode(r);
+	split.rd = r->ram.base + RIG_PT;
+	split.wr = r->ram.base + RIG_FREE;
+	assert_true(physmap_add(&r->mem, &split) >= 0);
+	rig_put(r, RIG_PT + 8 * 0x20, 8, 0x20000 | PTE_P | PTE_W | PTE_U);
+	assert_true(paging_walk(&r->v, 0x20123, ACC_WRITE, &w));
+	assert_int_equal(w.gpa, 0x20123);
+	assert_int_equal(rig_get(r, RIG_PT + 8 * 0x20, 8), 0x20000 | PTE_P | PTE_W | PTE_U);
+	cpu_rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +237,7 @@ int main(void)
 		cmocka_unit_test(paging_32),
 		cmocka_unit_test(paging_pae),
 		cmocka_unit_test(no_paging),
+		cmocka_unit_test(split_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
