@@ -244,7 +244,7 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 		if (!block) {
 			v->bt.link = NULL;
 			code_cache_flush(&b->in.code, v);
-			thunk_arena_reset(&b->in.thunks);
+			interp_forget_thunks(&b->in);
 			page = interp_code_page(v, &b->in, &la);
 			block = page ? bt_build(v, b, page, off, mode) : NULL;
 		}

@@ -20,14 +20,14 @@
 struct bt_block;
 
 struct code_page {
-	uint8_t *host;          /* the page's bytes */
-	uint32_t *index[3];     /* per code size: offset in page to position in the instruction array; 0: not
-				   decoded */
-	uint64_t chunks;        /* 64-byte pieces that decoded instructions lie in */
-	uint8_t idle_writes;    /* writes since something was decoded here */
-	bool marked;            /* RAM_PAGE_CODE set and write access taken away */
-	struct bt_block *blocks;  /* the translator's */
-	struct code_page *next; /* in its hash bucket */
+	uint8_t *host;           /* the page's bytes */
+	uint32_t *index[3];      /* per code size: offset in page to position in the instruction array; 0: not
+				    decoded */
+	uint64_t chunks;         /* 64-byte pieces that decoded instructions lie in */
+	uint8_t idle_writes;     /* writes since something was decoded here */
+	bool marked;             /* RAM_PAGE_CODE set and write access taken away */
+	struct bt_block *blocks; /* the translator's */
+	struct code_page *next;  /* in its hash bucket */
 };
 
 struct code_posted {

@@ -36,10 +36,16 @@ static bool ends_run(const struct decoded *d)
 	}
 }
 
+void interp_forget_thunks(struct interp *in)
+{
+	thunk_arena_reset(&in->thunks);
+	memset(in->oneshot, 0, sizeof(in->oneshot));
+}
+
 static void forget_everything(struct vcpu *v, struct interp *in)
 {
 	code_cache_flush(&in->code, v);
-	thunk_arena_reset(&in->thunks);
+	interp_forget_thunks(in);
 }
 
 /* A near branch whose target lies in the same page of code: the engine may remember where it leads. */
@@ -86,57 +92,122 @@ static enum decode_result decode(struct vcpu *v, struct interp *in, const uint8_
 	return r;
 }
 
-/* Fetch bytes one page at a time, as far as they may be executed; raises the fault of the byte that is
- * needed. */
-static unsigned fetch_bytes(struct vcpu *v, uint64_t la, uint8_t *buf, unsigned have)
+static struct code_page *lookup_page(struct vcpu *v, struct interp *in, uint64_t la)
 {
+	struct tlb_entry *e = tlb_slot(v->tlb->code[v->cpl == 3], la);
+	struct code_page *p;
 	struct page_walk w;
-	unsigned n = (unsigned)(PAGE_SIZE - ((la + have) & (PAGE_SIZE - 1)));
-	const uint8_t *host;
+	uint8_t *host;
 
-	la = (la + have) & v->la_mask;
 	if (v->la_mask == UINT64_MAX && !is_canonical(la))
 		cpu_raise_error(v, EXC_GP, 0);
 	if (!paging_walk(v, la, ACC_FETCH | (v->cpl == 3 ? ACC_USER : 0), &w))
 		cpu_page_fault(v, la, w.error);
-	n = MIN_OF(n, CODE_BYTES_MAX - have);
-	host = phys_host(v, w.gpa, false);
-	if (host) {
-		memcpy(buf + have, host, n);
-		return have + n;
+	host = phys_host(v, w.gpa & PAGE_MASK, false);
+	/* Nobody tells of writes to memory that is not RAM: video memory is not kept. */
+	if (!host || (!ram_contains(v->mem->ram, host) && phys_host(v, w.gpa & PAGE_MASK, true) == host))
+		return NULL;
+	p = code_page_get(&in->code, host);
+	if (!p) {
+		forget_everything(v, in);
+		p = code_page_get(&in->code, host);
 	}
+	if (w.page_size > PAGE_SIZE) {
+		v->tlb->large_low = MIN_OF(v->tlb->large_low, la & ~(w.page_size - 1));
+		v->tlb->large_high = MAX_OF(v->tlb->large_high, la | (w.page_size - 1));
+	}
+	e->tag = tlb_tag(v, la);
+	e->addend = (uintptr_t)p;
+	return p;
+}
+
+/* The page's bytes, NULL: not memory.  Raises what executing there raises. */
+static const uint8_t *code_bytes(struct vcpu *v, struct interp *in, uint64_t la)
+{
+	const struct tlb_entry *e = tlb_slot(v->tlb->code[v->cpl == 3], la);
+	const struct code_page *p;
+
+	if (likely(e->tag == tlb_tag(v, la)))
+		p = (const struct code_page *)e->addend;
+	else
+		p = lookup_page(v, in, la);
+	return p ? p->host : NULL;
+}
+
+/* Instruction bytes that lie in a device. */
+static void fetch_from_device(struct vcpu *v, uint64_t la, uint8_t *buf, unsigned n)
+{
+	struct page_walk w;
+
+	if (!paging_walk(v, la, ACC_FETCH | (v->cpl == 3 ? ACC_USER : 0), &w))
+		cpu_page_fault(v, la, w.error);
 	for (unsigned k = 0; k < n; k++) {
 		struct phys_region r;
 
-		buf[have + k] = physmap_find(v->mem, w.gpa + k, &r)
-					? (uint8_t)phys_io_read(v->mem, &r, w.gpa + k, 1)
-					: 0xff;
+		buf[k] = physmap_find(v->mem, w.gpa + k, &r) ? (uint8_t)phys_io_read(v->mem, &r, w.gpa + k, 1)
+							     : 0xff;
 	}
+}
+
+/* Fetch bytes one page at a time, as far as they may be executed; raises the fault of the byte that is
+ * needed. */
+static unsigned fetch_bytes(struct vcpu *v, struct interp *in, uint64_t la, uint8_t *buf, unsigned have)
+{
+	unsigned n;
+	const uint8_t *host;
+
+	la = (la + have) & v->la_mask;
+	n = MIN_OF((unsigned)(PAGE_SIZE - (la & (PAGE_SIZE - 1))), CODE_BYTES_MAX - have);
+	host = code_bytes(v, in, la);
+	if (host)
+		memcpy(buf + have, host + (la & (PAGE_SIZE - 1)), n);
+	else
+		fetch_from_device(v, la, buf + have, n);
 	return have + n;
 }
 
-/* One instruction that is not kept. */
+/* The same bytes decoded before?  Fetches the rest of them when the instruction goes on behind `have`. */
+static bool is_remembered(
+	struct vcpu *v, struct interp *in, const struct oneshot *o, uint64_t la, uint8_t *buf, unsigned *have)
+{
+	unsigned len = o->insn[0].len;
+
+	if (!len || o->code_size != v->code_size || memcmp(buf, o->bytes, MIN_OF(len, *have)) != 0)
+		return false;
+	if (*have < len)
+		*have = fetch_bytes(v, in, la, buf, *have);
+	return *have >= len && memcmp(buf, o->bytes, len) == 0;
+}
+
+/* One instruction that belongs to no page's runs: it straddles two, or lies in no memory, or near CS's limit.
+ */
 static const struct insn *fetch_oneshot(struct vcpu *v, struct interp *in, uint64_t la)
 {
+	struct oneshot *o = &in->oneshot[(la ^ la >> 12) % ARRAY_LEN(in->oneshot)];
 	uint8_t buf[CODE_BYTES_MAX];
-	unsigned have = 0;
+	unsigned have = fetch_bytes(v, in, la, buf, 0);
 	struct decode_note note;
 	enum decode_result r;
 
-	do {
-		have = fetch_bytes(v, la, buf, have);
-		r = decode(v, in, buf, have, &in->oneshot[0], &note);
+	if (!is_remembered(v, in, o, la, buf, &have)) {
+		*o = (struct oneshot){ .code_size = v->code_size, .insn[1] = { .exec = interp_run_end } };
+		while ((r = decode(v, in, buf, have, &o->insn[0], &note)) == DECODE_MORE &&
+			have < CODE_BYTES_MAX) {
+			o->insn[0] = (struct insn){ 0 };
+			have = fetch_bytes(v, in, la, buf, have);
+		}
 		if (note.full) {
 			forget_everything(v, in);
-			r = decode(v, in, buf, have, &in->oneshot[0], &note);
+			o->insn[1].exec = interp_run_end;
+			decode(v, in, buf, have, &o->insn[0], &note);
 		}
-	} while (r == DECODE_MORE && have < CODE_BYTES_MAX);
+		o->code_size = v->code_size;
+		memcpy(o->bytes, buf, sizeof(o->bytes));
+	}
 	/* One that is undefined has no length; its first byte is within the limit. */
-	if (v->code_size != CODE_64 && in->oneshot[0].len &&
-		v->s.rip + in->oneshot[0].len - 1 > v->s.seg[S_CS].limit)
+	if (v->code_size != CODE_64 && o->insn[0].len && v->s.rip + o->insn[0].len - 1 > v->s.seg[S_CS].limit)
 		cpu_raise_error(v, EXC_GP, 0);
-	in->oneshot[1] = (struct insn){ .exec = interp_run_end };
-	return &in->oneshot[0];
+	return o->insn;
 }
 
 /* Decode from an offset of a page to the end of the run; NULL: the first instruction straddles the page's
@@ -166,35 +237,6 @@ static const struct insn *build_run(struct vcpu *v, struct interp *in, struct co
 	in->code.insn_used += (uint32_t)(i - first);
 	p->chunks |= bits_put(0, (seen - 1) / 64, start / 64, ~0ull);
 	return first;
-}
-
-static struct code_page *lookup_page(struct vcpu *v, struct interp *in, uint64_t la)
-{
-	struct tlb_entry *e = tlb_slot(v->tlb->code[v->cpl == 3], la);
-	struct code_page *p;
-	struct page_walk w;
-	uint8_t *host;
-
-	if (v->la_mask == UINT64_MAX && !is_canonical(la))
-		cpu_raise_error(v, EXC_GP, 0);
-	if (!paging_walk(v, la, ACC_FETCH | (v->cpl == 3 ? ACC_USER : 0), &w))
-		cpu_page_fault(v, la, w.error);
-	host = phys_host(v, w.gpa & PAGE_MASK, false);
-	/* Nobody tells of writes to memory that is not RAM: video memory is not kept. */
-	if (!host || (!ram_contains(v->mem->ram, host) && phys_host(v, w.gpa & PAGE_MASK, true) == host))
-		return NULL;
-	p = code_page_get(&in->code, host);
-	if (!p) {
-		forget_everything(v, in);
-		p = code_page_get(&in->code, host);
-	}
-	if (w.page_size > PAGE_SIZE) {
-		v->tlb->large_low = MIN_OF(v->tlb->large_low, la & ~(w.page_size - 1));
-		v->tlb->large_high = MAX_OF(v->tlb->large_high, la | (w.page_size - 1));
-	}
-	e->tag = tlb_tag(v, la);
-	e->addend = (uintptr_t)p;
-	return p;
 }
 
 struct code_page *interp_code_page(struct vcpu *v, struct interp *in, uint64_t *la)

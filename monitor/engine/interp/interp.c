@@ -196,13 +196,18 @@ bool interp_attend(struct vcpu *v, struct interp *in, enum vcpu_exit *why)
 	return false;
 }
 
+static bool is_oneshot(const struct interp *in, const struct insn *i)
+{
+	return (uintptr_t)i - (uintptr_t)in->oneshot < sizeof(in->oneshot);
+}
+
 /* Where a local branch leads, remembered in it: both ends are dropped together when their page is written. */
 static const struct insn *follow(struct vcpu *v, struct interp *in, struct insn *branch)
 {
 	uint64_t flushes = v->stats.code_flushes;
 	const struct insn *target = interp_fetch(v, in);
 
-	if (flushes == v->stats.code_flushes && target != in->oneshot)
+	if (flushes == v->stats.code_flushes && !is_oneshot(in, target))
 		branch->link = target;
 	return target;
 }

@@ -13,14 +13,20 @@
 
 #define RUN_MAX 64 /* instructions in a run */
 
+/* A decoded instruction outside the pages' runs; as pure a function of its bytes as they are. */
+struct oneshot {
+	struct insn insn[2]; /* it, and the end of the run */
+	uint8_t bytes[15];
+	uint8_t code_size;
+};
+
 struct interp {
 	struct thunk_arena thunks;
 	struct code_cache code;
-	pthread_t thread; /* the vCPU's */
-	uint64_t left;    /* instructions of the budget still to run */
-	uint64_t counted; /* what `left` was when the statistics were last brought up to date */
-	struct insn
-		oneshot[2]; /* an instruction that is not kept: it straddles pages, or lies in no memory */
+	pthread_t thread;            /* the vCPU's */
+	uint64_t left;               /* instructions of the budget still to run */
+	uint64_t counted;            /* what `left` was when the statistics were last brought up to date */
+	struct oneshot oneshot[512]; /* by linear address */
 };
 
 /* The instruction at CS:RIP and those behind it.  Raises what fetching and decoding raise. (fetch.c) */
@@ -29,13 +35,15 @@ const struct insn *interp_fetch(struct vcpu *v, struct interp *in);
 /* Set exec and thunk of a plain instruction; false: no room for its thunk. (plain_exec.c) */
 bool interp_bind_plain(struct interp *in, struct insn *i, const struct decoded *d, const uint8_t *code);
 
-/* Between instructions, when attention is asked for: requests, interrupts, single steps; true: leave with *why. */
+/* Between instructions, when attention is asked for: requests, interrupts, single steps; true: leave with
+ * *why. */
 bool interp_attend(struct vcpu *v, struct interp *in, enum vcpu_exit *why);
 
 /* Instructions until attention, the end of in->left, or (at a jump) until `enough` (may be NULL) says so. */
 void interp_run_freely(struct vcpu *v, struct interp *in, bool (*enough)(const struct vcpu *v));
 
-/* The record of the page CS:RIP lies in, and the linear address; NULL: not memory.  Raises as a fetch does. */
+/* The record of the page CS:RIP lies in, and the linear address; NULL: not memory.  Raises as a fetch does.
+ */
 struct code_page *interp_code_page(struct vcpu *v, struct interp *in, uint64_t *la);
 
 /* vtable's invalidate. */
@@ -44,6 +52,9 @@ void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len);
 /* What interp_create and interp_destroy do, for an engine that embeds struct interp. */
 bool interp_init(struct vcpu *v, struct interp *in, GError **error);
 void interp_fini(struct vcpu *v, struct interp *in);
+
+/* Forget all thunks and what points to them outside the code cache. */
+void interp_forget_thunks(struct interp *in);
 
 /* Ends a run that goes on elsewhere. */
 insn_fn interp_run_end;
