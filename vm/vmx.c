@@ -299,8 +299,9 @@ struct vmx *vmx_parse(const char *name, const void *data, size_t len, GError **e
 	g_autofree char *text = NULL;
 
 	if (len > VMX_MAX_BYTES) {
-		fail(error, SERAI_ERROR_CONFIG, "%s: %zu bytes; a .vmx file has at most %u", name, len,
-			VMX_MAX_BYTES);
+		fail(error, SERAI_ERROR_CONFIG,
+			"%s: larger than %u bytes; this is not a .vmx file (--disk and --cdrom take images)",
+			name, VMX_MAX_BYTES);
 	} else {
 		text = decode(vmx, data ? data : "", len, error);
 		if (text && parse_text(vmx, text, error))
@@ -579,6 +580,19 @@ bool vmx_override(struct vmx *vmx, const char *assignment, GError **error)
 	l->overridden = true;
 	l->line = 0;
 	return true;
+}
+
+void vmx_warn_mistyped(const struct vmx *vmx)
+{
+	for (guint i = 0; i < vmx->lines->len; i++) {
+		const struct vmx_line *l = vmx->lines->pdata[i];
+		g_autofree char *near =
+			l->key && l->line && !vmx_key_known(l->key) ? vmx_key_suggest(l->key) : NULL;
+
+		if (near)
+			log_warn("vmx", "%s:%u: nothing reads %s; did you mean %s?", vmx->name, l->line,
+				l->key, near);
+	}
 }
 
 void vmx_foreach(

@@ -62,6 +62,9 @@ bool vmx_remove(struct vmx *vmx, const char *key);
 /* Apply a command line's KEY=VALUE.  A key that is nearly a known one is refused with the suggestion. */
 bool vmx_override(struct vmx *vmx, const char *assignment, GError **error);
 
+/* A warning for each key in the file that is probably a known one, mistyped. */
+void vmx_warn_mistyped(const struct vmx *vmx);
+
 /* Keys in file order. */
 void vmx_foreach(
 	const struct vmx *vmx, void (*fn)(void *opaque, const char *key, const char *value), void *opaque);

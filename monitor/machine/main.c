@@ -149,6 +149,7 @@ static bool read_config(struct machine *m, const struct arguments *a, GError **e
 		/* Early, so that reading the rest already speaks at that level. */
 		if (log_parse_level(vmx_get_string(vmx, "log.level", "warn"), &level))
 			log_set_level(level);
+		vmx_warn_mistyped(vmx);
 		ok = machine_config_read(&m->config, vmx, error);
 	}
 	if (ok && a->vm) {

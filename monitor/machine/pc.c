@@ -264,6 +264,14 @@ static struct image *open_image(struct pc *pc, const char *path, bool cdrom, GEr
 	/* The person named a file that is not there: theirs to mend, not the host's failure. */
 	if (!img && error && g_error_matches(*error, SERAI_ERROR, SERAI_ERROR_IO))
 		(*error)->code = SERAI_ERROR_CONFIG;
+	/* The lock's refusal. */
+	if (!img && error && g_error_matches(*error, SERAI_ERROR, SERAI_ERROR_STATE)) {
+		g_autofree char *hint = g_strconcat(
+			(*error)->message, "; end that first (serai list), or give this VM a copy", NULL);
+
+		g_free((*error)->message);
+		(*error)->message = g_steal_pointer(&hint);
+	}
 	return img;
 }
 
