@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Write the seed corpus of fuzz_ports: short programmes that bring each device into motion.
+"""Write the seed corpora: short programmes that bring each device into motion (ports), the smallest kernels that
+load (bzimage), .vmx files as VMware and people write them (vmx).
 
-    tests/fuzz/seeds.py tests/fuzz/corpus/ports
+    tests/fuzz/seeds.py tests/fuzz/corpus
 """
 
 import pathlib
@@ -105,11 +106,80 @@ SEEDS = {
 }
 
 
+def bzimage(version=0x20f, setup_sects=1, loadflags=1, xloadflags=0, payload=b"\xf4" * 64, handover=0):
+    """Boot sector and header as the boot protocol lays them out, then a protected-mode part of HLTs."""
+    head = bytearray(512 * ((setup_sects or 4) + 1))
+    struct.pack_into("<BHIHHHH", head, 0x1f1, setup_sects, 0, (len(payload) + 15) // 16, 0, 0, 0, 0xaa55)
+    head[0x200:0x202] = b"\xeb\x66"
+    struct.pack_into("<4sHIHHBBHIIII", head, 0x202, b"HdrS", version, 0, 0x1000, 0, 0, loadflags, 0x8000, 0x100000, 0, 0,
+                     0)
+    struct.pack_into("<HBBIIBBH", head, 0x224, 0xfe00, 0, 0, 0, 0x7fffffff, 0, 0, 0)
+    struct.pack_into("<IBBHI", head, 0x230, 0x200000, 1, 21, xloadflags, 2047)
+    struct.pack_into("<QIIQQII", head, 0x240, 0, 0, 0, 0, 0x1000000, 0x800000, handover)
+    return bytes(head) + payload
+
+
+def multiboot(flags=3, elf=True, magic=0x1badb002):
+    """A one-page ELF image whose header stands behind the program headers, or one with an address part."""
+    header = struct.pack("<III", magic, flags, -(magic + flags) & 0xffffffff)
+    base = 0x100000
+    if not elf:
+        flags |= 1 << 16
+        header = struct.pack("<IIIIIIII", magic, flags, -(magic + flags) & 0xffffffff, base, base, 0, 0, base + 32)
+        return header + b"\xf4" * 32
+    code = header + b"\xf4" * 32
+    ident = b"\x7fELF\x01\x01\x01" + bytes(9)
+    start = struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + 12, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    segment = struct.pack("<IIIIIIII", 1, 84, base, base, len(code), len(code) + 4096, 7, 4)
+    return ident + start + segment + code
+
+
+KERNELS = {
+    "bzimage-2.15": bzimage(xloadflags=3),
+    "bzimage-2.06": bzimage(0x206, setup_sects=4),
+    "bzimage-low": bzimage(0x202, loadflags=0),
+    "zimage-old": bzimage(0x200, setup_sects=0),
+    "bzimage-short": bzimage()[:0x240],
+    "multiboot-elf": multiboot(),
+    "multiboot-video": multiboot(7),
+    "multiboot-flat": multiboot(elf=False),
+}
+
+VMX = {
+    "workstation": b'''#!/usr/bin/vmware
+.encoding = "windows-1252"
+config.version = "8"
+virtualHW.version = "19"
+displayName = "M\xfcller"
+guestOS = "debian12-64"
+memsize = "2048"
+numvcpus = "2"
+scsi0.virtualDev = "lsilogic"
+scsi0.present = "TRUE"
+scsi0:0.fileName = "disk 1.vmdk"
+ide1:0.deviceType = "cdrom-raw"
+ide1:0.fileName = "auto detect"
+ethernet0.generatedAddress = "00:0c:29:aa:bb:cc"
+floppy0.present = "FALSE"
+annotation = "first|0Asecond |23 |22quoted|22 |7C"
+extendedConfigFile = "x.vmxf"
+''',
+    "utf8-crlf": "\ufeff.encoding = \"UTF-8\"\r\ndisplayName = \"\u00e4\u20ac\U0001f600\"\r\n".encode(),
+    "shift-jis": ".encoding = \"Shift_JIS\"\ndisplayName = \"\u30c6\u30b9\u30c8\"\n".encode("shift_jis"),
+    "bare": b"memsize=64 # comment\n\tnoReboot = yes\nkernel = a b\n\n",
+    "twice": b'memsize = "1"\nMEMSIZE = "2"\n',
+    "open": b'a = "b\n',
+    "escape": b'a = "|00"\n',
+    "after": b'a = "b" c\n',
+}
+
+
 def main():
-    folder = pathlib.Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in SEEDS.items():
-        (folder / name).write_bytes(data)
+    for target, seeds in (("ports", SEEDS), ("bzimage", KERNELS), ("vmx", VMX)):
+        folder = pathlib.Path(sys.argv[1]) / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in seeds.items():
+            (folder / name).write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,16 @@ class Bad:
         path = self.file("bad.vmx", b'memsize = "64"\ndisplayName = "x\n')
         refused(self.serai, r"bad\.vmx:2:\d+: ", path, status=CONFIG)
 
+    def vmx_is_image(self):
+        refused(self.serai, r"not a \.vmx file", self.file("image", b"\n" * (5 << 20)), status=CONFIG)
+
+    def disk_is_vmdk(self):
+        """Its descriptor must not be overwritten as if it were sectors."""
+        refused(self.serai, r"VMDK", "--disk", self.file("disk.vmdk", b"# Disk DescriptorFile\n" * 100))
+
+    def nothing_to_run(self):
+        refused(self.serai, r"nothing to run", "--mem", "64", status=CONFIG)
+
     def vmx_missing(self):
         refused(self.serai, r"nowhere\.vmx: No such file", "/nowhere.vmx")
 
