@@ -146,8 +146,7 @@ KERNELS = {
 }
 
 VMX = {
-    "workstation": b'''#!/usr/bin/vmware
-.encoding = "windows-1252"
+    "workstation": b'''.encoding = "windows-1252"
 config.version = "8"
 virtualHW.version = "19"
 displayName = "M\xfcller"
