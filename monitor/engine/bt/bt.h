@@ -10,7 +10,8 @@
  * Host registers in translated code:
  *   guest RCX RDX RBX RBP RSI RDI R8..R11 are themselves; RAX is in R12, RSP in R15; R12..R15 stay in memory;
  *   RAX, R13 and R14 are scratch (R14: the address); GS base is the vCPU; RSP is the host's.
- * Flags at a block's head are in vcpu.cc and the host's are free.
+ * Flags at a block's head are in vcpu.cc and the host's are free.  MXCSR is the guest's.  Vector registers
+ * are loaded by the block that uses them and stored by the time it is left.
  */
 #ifndef SERAI_MONITOR_ENGINE_BT_BT_H
 #define SERAI_MONITOR_ENGINE_BT_BT_H
@@ -48,6 +49,9 @@ enum host_reg {
 enum bt_mode { BT_NONE, BT_64, BT_32 }; /* BT_32 with these: FS, GS can be used by adding their base */
 #define BT_PLAIN_FS 4u
 #define BT_PLAIN_GS 8u
+/* With any: SSE, AVX may be used now, and no SIMD exception is unmasked. */
+#define BT_SSE 16u
+#define BT_AVX 32u
 
 struct bt_block {
 	const uint8_t *host_code; /* where it runs */
@@ -130,6 +134,13 @@ static inline const uint8_t *emit_run_address(const struct emit *e, const uint8_
 	return write_address + e->run_delta;
 }
 
+/* Vector register n from or to vcpu: its low 16 bytes, the upper 16 (the low ones being there), or all. */
+void emit_vector_low(struct emit *e, bool store, unsigned n);
+void emit_vector_high(struct emit *e, bool store, unsigned n);
+void emit_vzeroupper(struct emit *e);
+/* ldmxcsr or stmxcsr gs:[offset]. */
+void emit_mxcsr(struct emit *e, bool store, size_t offset);
+
 /* Flags between the host's register and vcpu.cc; RAX is scratch. */
 void emit_save_flags(struct emit *e);
 void emit_load_flags(struct emit *e);
@@ -137,8 +148,11 @@ void emit_load_flags(struct emit *e);
 /* ---- mangle.c: a plain instruction over the registers of translated code
  * ---------------------------------------- */
 
-/* Can this plain instruction be put into a block as it is? */
-bool mangle_possible(const struct decoded *d, const struct insn *i);
+/* Can this plain instruction be put into a block as it is?  mode: BT_SSE and BT_AVX count. */
+bool mangle_possible(const struct decoded *d, const struct insn *i, unsigned mode);
+
+/* Vector registers it uses and writes, bit per register. */
+void mangle_vectors(const struct decoded *d, uint16_t *used, uint16_t *written);
 /* Emit it; a memory operand is at [r14]. */
 void mangle_emit(struct emit *e, const struct decoded *d, const struct insn *i, const uint8_t *code);
 /* Which flags it needs and gives: see struct flags_use. */

@@ -12,12 +12,21 @@
 /* Where the guest's flags are: only in vcpu.cc, only in the host's register, or in both. */
 enum flags_at { FLAGS_MEMORY, FLAGS_HOST, FLAGS_BOTH };
 
+/* How much of each vector register is in the host's: nothing, the low 16 bytes, all 32. */
+enum { VECTOR_NONE, VECTOR_LOW, VECTOR_ALL };
+
+struct vectors {
+	uint8_t valid[16]; /* in the host's register */
+	uint8_t dirty[16]; /* and not in vcpu */
+};
+
 /* Cold code to come: a jump to it waits at `from`. */
 struct cold {
 	uint8_t *from;
-	uint8_t *back;        /* slow: where the block goes on */
-	struct bt_site *site; /* slow path of this instruction; NULL: an exit */
-	int64_t target;       /* exit: offset of the next instruction from the page's start */
+	uint8_t *back;                /* slow: where the block goes on */
+	struct bt_site *site;         /* slow path of this instruction; NULL: an exit */
+	int64_t target;               /* exit: offset of the next instruction from the page's start */
+	struct vectors before, after; /* registers to store on the way out, and to load on the way back */
 	bool look_up; /* exit: the mode may have changed, so nothing may be assumed of what comes next */
 };
 
@@ -30,6 +39,8 @@ struct build {
 	unsigned start, offset; /* of the instruction being translated, in the page */
 	unsigned count;
 	enum flags_at flags;
+	struct vectors vectors;
+	bool used_upper; /* of vector registers: Intel's wants VZEROUPPER */
 	bool ended;
 	struct cold cold[2 * BT_BLOCK_MAX + 4];
 	unsigned cold_count;
@@ -47,8 +58,69 @@ static struct cold *add_cold(struct build *u, uint8_t *from)
 		u->cold_count++;
 	else
 		u->e.overflow = true;
-	*c = (struct cold){ .from = from };
+	*c = (struct cold){ .from = from, .before = u->vectors };
 	return c;
+}
+
+/* The block goes on here after the slow path, with what is in registers now. */
+static void come_back(struct build *u, struct cold *c)
+{
+	c->back = u->e.at;
+	c->after = u->vectors;
+}
+
+/* ---- vector registers
+ * ------------------------------------------------------------------------------------------------ */
+
+static void store_vectors(struct emit *e, const struct vectors *x)
+{
+	for (unsigned n = 0; n < 16; n++) {
+		if (x->dirty[n])
+			emit_vector_low(e, true, n);
+		if (x->dirty[n] == VECTOR_ALL)
+			emit_vector_high(e, true, n);
+	}
+}
+
+static void load_vectors(struct emit *e, const struct vectors *x)
+{
+	for (unsigned n = 0; n < 16; n++) {
+		if (x->valid[n])
+			emit_vector_low(e, false, n);
+		if (x->valid[n] == VECTOR_ALL)
+			emit_vector_high(e, false, n);
+	}
+}
+
+/* vcpu has them all, the host's registers count for nothing. */
+static void vectors_to_memory(struct build *u)
+{
+	store_vectors(&u->e, &u->vectors);
+	u->vectors = (struct vectors){ 0 };
+}
+
+/* Registers the instruction uses are there, to the width it needs. */
+static void vectors_used(struct build *u, uint16_t used, unsigned level)
+{
+	for (unsigned n = 0; n < 16; n++) {
+		uint8_t *valid = &u->vectors.valid[n];
+
+		if (!(used & (1u << n)))
+			continue;
+		if (*valid == VECTOR_NONE)
+			emit_vector_low(&u->e, false, n);
+		if (*valid < VECTOR_ALL && level == VECTOR_ALL)
+			emit_vector_high(&u->e, false, n);
+		*valid = (uint8_t)MAX_OF(*valid, level);
+	}
+}
+
+static void vectors_written(struct build *u, uint16_t written, unsigned level)
+{
+	for (unsigned n = 0; n < 16; n++) {
+		if (written & (1u << n))
+			u->vectors.dirty[n] = (uint8_t)MAX_OF(u->vectors.dirty[n], level);
+	}
 }
 
 /* ---- flags
@@ -128,7 +200,8 @@ static void emit_call_site(struct build *u, const struct insn *i)
 	flags_clobbered(u);
 	c = add_cold(u, emit_jmp_later(&u->e));
 	c->site = make_site(u, i);
-	c->back = u->e.at;
+	u->vectors = (struct vectors){ 0 };
+	come_back(u, c);
 }
 
 /* ---- addresses and the TLB
@@ -223,10 +296,18 @@ static void write_guest(struct build *u, unsigned n, unsigned width, unsigned fr
 /* ---- leaving the block
  * ----------------------------------------------------------------------------------------------- */
 
+static void leave_vectors(struct build *u)
+{
+	vectors_to_memory(u);
+	if (u->used_upper)
+		emit_vzeroupper(&u->e);
+}
+
 /* To the code at offset `target` from this page's start. */
 static void emit_exit(struct build *u, int64_t target)
 {
 	flags_to_memory(u);
+	leave_vectors(u);
 	add_cold(u, emit_jmp_later(&u->e))->target = target;
 	u->ended = true;
 }
@@ -234,6 +315,7 @@ static void emit_exit(struct build *u, int64_t target)
 /* To the address in R14. */
 static void emit_indirect(struct build *u)
 {
+	leave_vectors(u);
 	emit_jmp(&u->e, u->b->indirect);
 	u->ended = true;
 }
@@ -257,24 +339,42 @@ static void emit_canonical(struct build *u, unsigned reg, struct bt_site *site)
 /* ---- instructions
  * ------------------------------------------------------------------------------------------------------ */
 
+/* test r14b, align - 1; jnz */
+static struct cold *emit_aligned(struct build *u, unsigned align, struct bt_site *site)
+{
+	emit_byte(&u->e, 0x41), emit_byte(&u->e, 0xf6), emit_byte(&u->e, 0xc6), emit_byte(&u->e, align - 1);
+	return slow_if(u, 5, site);
+}
+
 static void do_plain(struct build *u, const struct insn *i)
 {
 	struct flags_use use = mangle_flags(&u->d);
-	struct cold *c = NULL;
+	unsigned level = i->fpu & FPU_AVX ? VECTOR_ALL : VECTOR_LOW;
+	struct cold *c = NULL, *again = NULL;
+	uint16_t used = 0, written = 0;
 
+	if (i->fpu & (FPU_SSE | FPU_AVX))
+		mangle_vectors(&u->d, &used, &written);
+	u->used_upper |= used && level == VECTOR_ALL;
 	if (i->flags & INSN_MEM) {
 		struct bt_site *site;
 
 		flags_clobbered(u);
 		site = make_site(u, i);
 		emit_address(u, i, true);
+		if (i->align)
+			again = emit_aligned(u, i->align, site);
 		c = emit_tlb(u, i->memsize, i->flags & INSN_WRITE ? TLB_WRITE : TLB_READ, site);
 	}
 	flags_used(u, use);
+	vectors_used(u, used, level);
 	mangle_emit(&u->e, &u->d, i, u->code);
+	vectors_written(u, written, level);
 	flags_given(u, use);
+	if (again)
+		come_back(u, again);
 	if (c)
-		c->back = u->e.at;
+		come_back(u, c);
 }
 
 static void do_lea(struct build *u, const struct insn *i)
@@ -301,7 +401,7 @@ static void do_push(struct build *u, const struct insn *i)
 		emit_u32(&u->e, (uint32_t)i->imm);
 	}
 	emit_lea(&u->e, u->width, H_15, H_15, H_NONE, 0, -(int32_t)u->width);
-	c->back = u->e.at;
+	come_back(u, c);
 }
 
 static void do_pop(struct build *u, const struct insn *i)
@@ -316,7 +416,7 @@ static void do_pop(struct build *u, const struct insn *i)
 	emit_memory(u, false, u->width, H_13);
 	emit_lea(&u->e, u->width, H_15, H_15, H_NONE, 0, (int32_t)u->width);
 	write_guest(u, i->r[0], u->width, H_13);
-	c->back = u->e.at;
+	come_back(u, c);
 }
 
 static void do_leave(struct build *u, const struct insn *i)
@@ -330,7 +430,7 @@ static void do_leave(struct build *u, const struct insn *i)
 	c = emit_tlb(u, u->width, TLB_READ, site);
 	emit_lea(&u->e, u->width, H_15, H_BP, H_NONE, 0, (int32_t)u->width);
 	emit_memory(u, false, u->width, H_BP);
-	c->back = u->e.at;
+	come_back(u, c);
 }
 
 /* A near JMP's or CALL's target in R14, checked; `site` redoes the instruction when something is wrong. */
@@ -522,9 +622,13 @@ static bool always_leaves(const struct decoded *d)
 	}
 }
 
-/* Outside 64-bit mode blocks assume flat segments: after one is loaded that must be looked at again. */
-static bool loads_segment(const struct build *u, const struct insn *i)
+/* Blocks assume flat segments outside 64-bit mode, an open FPU, masked exceptions: what may change that is
+ * told here. */
+static bool changes_mode(const struct build *u, const struct insn *i)
 {
+	if (i->exec == insn_clts || i->exec == insn_lmsw || i->exec == insn_ldmxcsr ||
+		i->exec == insn_fxrstor || i->exec == insn_xrstor)
+		return true;
 	return u->width == 4 && (i->exec == insn_load_far || (i->seg_operand && i->exec != insn_push));
 }
 
@@ -533,14 +637,14 @@ static void translate(struct build *u, const struct insn *i)
 	bool is_mov = u->d.in.mnemonic == ZYDIS_MNEMONIC_MOV && !i->seg_operand && i->exec != insn_mov_cr &&
 		      i->exec != insn_mov_dr;
 
-	if ((!i->exec || is_mov) && mangle_possible(&u->d, i) && memory_possible(u, i)) {
+	if ((!i->exec || is_mov) && mangle_possible(&u->d, i, u->mode) && memory_possible(u, i)) {
 		do_plain(u, i);
 		return;
 	}
 	if (i->exec && !is_mov && do_row(u, i))
 		return;
 	emit_call_site(u, i);
-	if (loads_segment(u, i)) {
+	if (changes_mode(u, i)) {
 		emit_exit(u, (int64_t)u->offset + i->len);
 		u->cold[u->cold_count - 1].look_up = true;
 	} else if (always_leaves(&u->d)) /* but INTO, which may do nothing */
@@ -553,13 +657,20 @@ static void translate(struct build *u, const struct insn *i)
 static void emit_cold(struct build *u, const struct cold *c)
 {
 	struct emit *e = &u->e;
-	uint8_t *here = e->at;
+	static const uint8_t lea_behind[] = { 0x4c, 0x8d, 0x2d, 5, 0, 0, 0 }; /* lea r13, [behind the jump] */
 
-	emit_patch(c->from, here);
+	emit_patch(c->from, e->at);
+	store_vectors(e, &c->before);
+	if (u->used_upper)
+		emit_vzeroupper(e);
 	if (c->site) {
 		emit_mov_imm(e, H_AX, (uintptr_t)c->site);
-		emit_mov_imm(e, H_13, c->back ? (uintptr_t)emit_run_address(e, c->back) : 0);
+		emit_bytes(e, lea_behind, sizeof(lea_behind));
 		emit_jmp(e, u->b->slow);
+		if (c->back) {
+			load_vectors(e, &c->after);
+			emit_patch(emit_jmp_later(e), c->back);
+		}
 		return;
 	}
 	emit_load_vcpu(e, 8, H_14, offsetof(struct vcpu, bt.page));

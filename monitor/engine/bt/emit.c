@@ -4,6 +4,8 @@
  */
 #include "monitor/engine/bt/bt.h"
 
+#include "monitor/cpu/fpu.h"
+
 void emit_byte(struct emit *e, unsigned b)
 {
 	if (e->at < e->end)
@@ -156,4 +158,40 @@ void emit_load_flags(struct emit *e)
 	emit_u32(e, offsetof(struct vcpu, cc));
 	emit_byte(e, 0x04), emit_byte(e, 0x7f);
 	emit_byte(e, 0x9e);
+}
+
+#define X_AT(off) (offsetof(struct vcpu, s.xsave) + (size_t)(off))
+
+/* movups xmm, gs:[..] or back */
+void emit_vector_low(struct emit *e, bool store, unsigned n)
+{
+	emit_byte(e, 0x65);
+	if (n & 8)
+		emit_byte(e, 0x44);
+	emit_byte(e, 0x0f), emit_byte(e, store ? 0x11 : 0x10);
+	emit_byte(e, (n & 7) << 3 | 4), emit_byte(e, 0x25);
+	emit_u32(e, (uint32_t)X_AT(FX_XMM + 16 * n));
+}
+
+/* vinsertf128 ymm, ymm, gs:[..], 1 or vextractf128 gs:[..], ymm, 1 */
+void emit_vector_high(struct emit *e, bool store, unsigned n)
+{
+	emit_byte(e, 0x65);
+	emit_byte(e, 0xc4), emit_byte(e, (n & 8 ? 0u : 0x80u) | 0x63);
+	emit_byte(e, store ? 0x7d : (~n & 15) << 3 | 5), emit_byte(e, store ? 0x19 : 0x18);
+	emit_byte(e, (n & 7) << 3 | 4), emit_byte(e, 0x25);
+	emit_u32(e, (uint32_t)X_AT(XS_AVX + 16 * n));
+	emit_byte(e, 1);
+}
+
+void emit_vzeroupper(struct emit *e)
+{
+	emit_byte(e, 0xc5), emit_byte(e, 0xf8), emit_byte(e, 0x77);
+}
+
+void emit_mxcsr(struct emit *e, bool store, size_t offset)
+{
+	emit_byte(e, 0x65), emit_byte(e, 0x0f), emit_byte(e, 0xae);
+	emit_byte(e, (store ? 3u : 2u) << 3 | 4), emit_byte(e, 0x25);
+	emit_u32(e, (uint32_t)offset);
 }

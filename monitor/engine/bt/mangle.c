@@ -77,11 +77,60 @@ static void map(struct mapping *m, const struct decoded *d)
 	}
 }
 
-bool mangle_possible(const struct decoded *d, const struct insn *i)
+static bool is_vector(ZydisRegister reg, unsigned *n)
+{
+	if (reg >= ZYDIS_REGISTER_XMM0 && reg <= ZYDIS_REGISTER_XMM15)
+		*n = (unsigned)(reg - ZYDIS_REGISTER_XMM0);
+	else if (reg >= ZYDIS_REGISTER_YMM0 && reg <= ZYDIS_REGISTER_YMM15)
+		*n = (unsigned)(reg - ZYDIS_REGISTER_YMM0);
+	else
+		return false;
+	return true;
+}
+
+void mangle_vectors(const struct decoded *d, uint16_t *used, uint16_t *written)
+{
+	*used = *written = 0;
+	for (unsigned k = 0; k < d->in.operand_count; k++) {
+		unsigned n;
+
+		if (d->op[k].type != ZYDIS_OPERAND_TYPE_REGISTER || !is_vector(d->op[k].reg.value, &n))
+			continue;
+		*used |= (uint16_t)(1u << n);
+		if (d->op[k].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+			*written |= (uint16_t)(1u << n);
+	}
+}
+
+static bool has_encoding(const struct decoded *d, ZydisOperandEncoding encoding)
+{
+	for (unsigned k = 0; k < d->in.operand_count; k++) {
+		if (d->op[k].encoding == encoding)
+			return true;
+	}
+	return false;
+}
+
+/* May a vector instruction go in as it is? */
+static bool vector_possible(const struct decoded *d, const struct insn *i, unsigned mode)
+{
+	bool wide = d->in.machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+
+	if (i->fpu & ~(FPU_SSE | FPU_AVX | FPU_VEX))
+		return false;
+	if ((i->fpu & FPU_SSE && !(mode & BT_SSE)) || (i->fpu & FPU_AVX && !(mode & BT_AVX)))
+		return false;
+	/* What VEX says of registers that are not there outside 64-bit mode is left to the interpreter. */
+	if (i->fpu && !wide && d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+		return !d->in.raw.vex.W && !has_encoding(d, ZYDIS_OPERAND_ENCODING_IS4);
+	return true;
+}
+
+bool mangle_possible(const struct decoded *d, const struct insn *i, unsigned mode)
 {
 	struct mapping m;
 
-	if (i->fpu & ~FPU_VEX)
+	if (!vector_possible(d, i, mode))
 		return false;
 	switch (d->in.mnemonic) {
 	case ZYDIS_MNEMONIC_DIV: /* may raise: the interpreter's thunk can */
@@ -141,9 +190,16 @@ static struct fields fields_of(const struct mapping *m, const struct decoded *d)
 		bool high;
 		int n;
 
-		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || !insn_gpr(op->reg.value, &g, &high))
+		unsigned vector;
+
+		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
-		n = m->host[g] + (high ? 4 : 0);
+		if (insn_gpr(op->reg.value, &g, &high))
+			n = m->host[g] + (high ? 4 : 0);
+		else if (is_vector(op->reg.value, &vector))
+			n = (int)vector, high = true;
+		else
+			continue;
 		if (op->size == 8 && !high && n >= 4 && n < 8)
 			f.force_rex = true;
 		switch (op->encoding) {
@@ -191,7 +247,8 @@ static void emit_vex(struct emit *e, const struct decoded *d, const uint8_t *cod
 {
 	unsigned r = f->reg >= 8 ? 0 : 0x80, b = is_memory(d) || f->rm >= 8 ? 0 : 0x20;
 	unsigned vvvv = f->vvvv >= 0 ? (unsigned)~f->vvvv & 15 : 15;
-	/* Outside 64-bit mode W does not widen general registers. */
+	/* Outside 64-bit mode W does not widen general registers (vectors with W set do not come here then).
+	 */
 	unsigned w = d->in.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 ? d->in.raw.vex.W : 0u;
 
 	emit_byte(e, 0xc4);
@@ -204,7 +261,7 @@ static void emit_vex(struct emit *e, const struct decoded *d, const uint8_t *cod
 
 static void emit_prefixes(struct emit *e, const struct decoded *d, const struct insn *i)
 {
-	bool has66 = d->in.operand_width == 16;
+	bool has66 = d->in.operand_width == 16 && !(i->fpu & FPU_SSE);
 
 	for (unsigned k = 0; k < d->in.raw.prefix_count; k++)
 		has66 |= d->in.raw.prefixes[k].type == ZYDIS_PREFIX_TYPE_MANDATORY &&

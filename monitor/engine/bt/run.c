@@ -7,6 +7,7 @@
  */
 #include "monitor/engine/bt/bt.h"
 
+#include "monitor/cpu/fpu.h"
 #include "monitor/cpu/segment.h"
 
 #include "base/log.h"
@@ -27,6 +28,17 @@ static void emit_registers(struct emit *e, bool store)
 	for (unsigned g = 0; g < 12; g++)
 		(store ? emit_store_vcpu : emit_load_vcpu)(
 			e, 8, guest_home(g), offsetof(struct vcpu, s.gpr) + 8 * g);
+}
+
+#define GUEST_MXCSR (offsetof(struct vcpu, s.xsave) + FX_MXCSR)
+#define HOST_MXCSR  offsetof(struct vcpu, host_mxcsr)
+
+/* C runs with the host's MXCSR, translated code with the guest's. */
+static void emit_to_c(struct emit *e)
+{
+	emit_mxcsr(e, true, GUEST_MXCSR);
+	emit_mxcsr(e, false, HOST_MXCSR);
+	emit_registers(e, true);
 }
 
 static void emit_restore_host(struct emit *e)
@@ -51,6 +63,7 @@ static void emit_enter(struct emit *e)
 	static const uint8_t jump[] = { 0xff, 0xe0 }; /* jmp rax */
 
 	emit_bytes(e, save, sizeof(save));
+	emit_mxcsr(e, false, GUEST_MXCSR);
 	emit_registers(e, false);
 	emit_bytes(e, jump, sizeof(jump));
 }
@@ -124,11 +137,12 @@ static void emit_slow(struct emit *e)
 	static const uint8_t jump[] = { 0x41, 0xff, 0xe5 }; /* jmp r13 */
 	uint8_t *leave;
 
-	emit_registers(e, true);
+	emit_to_c(e);
 	emit_bytes(e, call, sizeof(call));
 	emit_mov_imm(e, H_AX, (uintptr_t)call_site);
 	emit_bytes(e, after, sizeof(after));
 	leave = emit_jcc_later(e, 5);
+	emit_mxcsr(e, false, GUEST_MXCSR);
 	emit_registers(e, false);
 	emit_load_flags(e);
 	emit_bytes(e, jump, sizeof(jump));
@@ -153,7 +167,7 @@ static bool make_fixed_code(struct bt *b, GError **error)
 	emit_indirect_jump(&e);
 	b->exit_lookup = here(&e); /* R14: the guest's RIP; a miss above falls in here */
 	emit_store_vcpu(&e, 8, H_14, offsetof(struct vcpu, s.rip));
-	emit_registers(&e, true);
+	emit_to_c(&e);
 	emit_restore_host(&e);
 	b->exit_link = here(&e);
 	emit_store_vcpu(&e, 8, H_AX, offsetof(struct vcpu, bt.link));
@@ -167,19 +181,29 @@ static bool make_fixed_code(struct bt *b, GError **error)
 /* ---- the engine
  * -------------------------------------------------------------------------------------------------------- */
 
+#define MXCSR_MASKED 0x1f80u
+
+/* What of the vector instructions may be used without asking. */
+static unsigned vector_mode(const struct vcpu *v)
+{
+	if ((fpu_mxcsr(v) & MXCSR_MASKED) != MXCSR_MASKED)
+		return 0;
+	return (v->fpu_closed & FPU_SSE ? 0 : BT_SSE) | (v->fpu_closed & FPU_AVX ? 0 : BT_AVX);
+}
+
 /* Can the code the vCPU is about to run be translated, and how? */
 static unsigned mode_of(const struct vcpu *v)
 {
 	const unsigned need = 1u << S_DS | 1u << S_SS;
 
 	if (v->code_size == CODE_64)
-		return BT_64;
+		return BT_64 | vector_mode(v);
 	if (v->code_size != CODE_32 || !v->cs_flat || v->v86 || !v->protected_mode)
 		return BT_NONE;
 	if ((v->seg_plain & need) != need || v->seg_base[S_CS] || v->seg_base[S_DS] || v->seg_base[S_SS] ||
 		!(v->s.seg[S_SS].attr & SEG_DB))
 		return BT_NONE;
-	return BT_32 | (v->seg_plain & 1u << S_FS ? BT_PLAIN_FS : 0) |
+	return BT_32 | vector_mode(v) | (v->seg_plain & 1u << S_FS ? BT_PLAIN_FS : 0) |
 	       (v->seg_plain & 1u << S_GS ? BT_PLAIN_GS : 0);
 }
 
@@ -211,13 +235,13 @@ static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 
 	if (b->context_flushes != v->tlb_flushes) {
 		b->context_flushes = v->tlb_flushes;
-		if (++b->context_count == 1u << 10) {
+		if (++b->context_count == 1u << 8) {
 			b->context_count = 1;
 			memset(b->jumps, 0, BT_JUMPS * sizeof(*b->jumps));
 		}
 	}
 	/* 15 bits over a canonical address's sign: two contexts never give one tag. */
-	v->bt.context = (uint64_t)(b->context_count << 5 | key) << 48;
+	v->bt.context = (uint64_t)(b->context_count << 7 | key) << 48;
 }
 
 static void link_block(struct vcpu *v, struct bt *b, const struct bt_block *block)
