@@ -36,21 +36,21 @@ static bool read_memory(struct machine_config *c, const struct vmx *vmx, GError 
 	return true;
 }
 
-/* The fastest engine there is, or the one that was asked for. */
+/* The fastest engine that has proved itself, or the one that was asked for. */
 static bool read_engine(struct machine_config *c, const struct vmx *vmx, GError **error)
 {
-	static const char *const by_speed[] = { "kvm", "direct", "bt", "interp" };
+	static const char *const by_preference[] = { "kvm", "interp", "bt" }; /* bt is young: only by name */
 	const char *name = vmx_get_string(vmx, "engine", "auto");
 	g_autoptr(GString) have = g_string_new("auto");
 	bool automatic = strcmp(name, "auto") == 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(by_speed); i++) {
-		const struct engine *e = engine_by_name(by_speed[i]);
+	for (size_t i = 0; i < ARRAY_LEN(by_preference); i++) {
+		const struct engine *e = engine_by_name(by_preference[i]);
 
 		if (!e)
 			continue;
-		g_string_append_printf(have, ", %s", by_speed[i]);
-		if (!c->engine && (automatic || strcmp(name, by_speed[i]) == 0))
+		g_string_append_printf(have, ", %s", by_preference[i]);
+		if (!c->engine && (automatic || strcmp(name, by_preference[i]) == 0))
 			c->engine = e;
 	}
 	if (!c->engine)

@@ -82,6 +82,15 @@ static void store_vectors(struct emit *e, const struct vectors *x)
 	}
 }
 
+static bool has_dirty(const struct vectors *x)
+{
+	for (unsigned n = 0; n < 16; n++) {
+		if (x->dirty[n])
+			return true;
+	}
+	return false;
+}
+
 static void load_vectors(struct emit *e, const struct vectors *x)
 {
 	for (unsigned n = 0; n < 16; n++) {
@@ -658,6 +667,7 @@ static void emit_cold(struct build *u, const struct cold *c)
 {
 	struct emit *e = &u->e;
 	static const uint8_t lea_behind[] = { 0x4c, 0x8d, 0x2d, 5, 0, 0, 0 }; /* lea r13, [behind the jump] */
+	uint8_t *link = c->from;
 
 	emit_patch(c->from, e->at);
 	store_vectors(e, &c->before);
@@ -673,12 +683,17 @@ static void emit_cold(struct build *u, const struct cold *c)
 		}
 		return;
 	}
+	/* What is linked is a jump behind the stores, which must not be jumped over. */
+	if (has_dirty(&c->before) || u->used_upper) {
+		link = emit_jmp_later(e);
+		emit_patch(link, e->at);
+	}
 	emit_load_vcpu(e, 8, H_14, offsetof(struct vcpu, bt.page));
 	emit_lea(e, u->width, H_14, H_14, H_NONE, 0, (int32_t)c->target);
 	if (c->look_up) {
 		emit_jmp(e, u->b->exit_lookup);
 	} else if (c->target >= 0 && c->target < (int64_t)PAGE_SIZE) {
-		emit_mov_imm(e, H_AX, (uintptr_t)emit_run_address(e, c->from));
+		emit_mov_imm(e, H_AX, (uintptr_t)emit_run_address(e, link));
 		emit_jmp(e, u->b->exit_link);
 	} else {
 		emit_jmp(e, u->b->indirect);
