@@ -60,17 +60,16 @@ struct vcpu_state {
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t tsc_adjust, tsc_aux, pat, misc_enable, apic_base;
 	uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
-	uint64_t spec_ctrl, debugctl, microcode_rev, xss;
+	uint64_t spec_ctrl, debugctl;
 	uint64_t mcg_status, mcg_ctl, mc_bank[4 * 8];
 	uint64_t tsc_offset; /* per-vCPU, added to vclock_tsc() */
-	uint32_t pkru;
 	uint8_t halted;        /* HLT, until an interrupt */
 	uint8_t wait_for_sipi; /* an application processor before its SIPI */
 	uint8_t irq_shadow;    /* SHADOW_*: interrupts (after MOV SS debug traps too) wait one instruction */
 	uint8_t nmi_blocked;
 	uint32_t requests; /* VCPU_NMI, INIT and SIPI that were pending when the state was saved */
 	uint8_t sipi;      /* and the SIPI's vector */
-	uint8_t reserved[19];
+	uint8_t reserved[39];
 	struct xsave_area xsave;
 };
 

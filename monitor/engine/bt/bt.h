@@ -17,6 +17,7 @@
 #define SERAI_MONITOR_ENGINE_BT_BT_H
 
 #include "monitor/engine/interp/interp.h"
+#include "monitor/engine/operands.h"
 
 enum host_reg {
 	H_AX,
@@ -151,16 +152,8 @@ void emit_load_flags(struct emit *e);
 /* Can this plain instruction be put into a block as it is?  mode: BT_SSE and BT_AVX count. */
 bool mangle_possible(const struct decoded *d, const struct insn *i, unsigned mode);
 
-/* Vector registers it uses and writes, bit per register. */
-void mangle_vectors(const struct decoded *d, uint16_t *used, uint16_t *written);
 /* Emit it; a memory operand is at [r14]. */
 void mangle_emit(struct emit *e, const struct decoded *d, const struct insn *i, const uint8_t *code);
-/* Which flags it needs and gives: see struct flags_use. */
-struct flags_use {
-	bool in, out;
-};
-struct flags_use mangle_flags(const struct decoded *d);
-
 /* Guest register n in a host register: where it lives, or loaded into `scratch`. */
 unsigned guest_reg(struct emit *e, unsigned n, unsigned scratch);
 /* Is it in memory only? */
@@ -183,7 +176,7 @@ struct bt_block *bt_build(
 
 bool bt_cache_create(struct bt *b, GError **error);
 void bt_cache_destroy(struct bt *b);
-void bt_cache_flush(struct vcpu *v, struct bt *b);
+void bt_cache_flush(struct bt *b);
 struct bt_block *bt_cache_find(struct bt *b, const uint8_t *guest, unsigned mode);
 void bt_cache_insert(struct bt *b, struct bt_block *block);
 

@@ -357,13 +357,13 @@ static struct cold *emit_aligned(struct build *u, unsigned align, struct bt_site
 
 static void do_plain(struct build *u, const struct insn *i)
 {
-	struct flags_use use = mangle_flags(&u->d);
+	struct flags_use use = operand_flags(&u->d);
 	unsigned level = i->fpu & FPU_AVX ? VECTOR_ALL : VECTOR_LOW;
 	struct cold *c = NULL, *again = NULL;
 	uint16_t used = 0, written = 0;
 
 	if (i->fpu & (FPU_SSE | FPU_AVX))
-		mangle_vectors(&u->d, &used, &written);
+		operand_vectors(&u->d, &used, &written);
 	u->used_upper |= used && level == VECTOR_ALL;
 	if (i->flags & INSN_MEM) {
 		struct bt_site *site;

@@ -57,9 +57,8 @@ void bt_cache_destroy(struct bt *b)
 		munmap(b->rx, BT_CACHE_SIZE);
 }
 
-void bt_cache_flush(struct vcpu *v, struct bt *b)
+void bt_cache_flush(struct bt *b)
 {
-	(void)v;
 	memset(b->buckets, 0, BT_BUCKETS * sizeof(struct bt_block *));
 	memset(b->jumps, 0, BT_JUMPS * sizeof(*b->jumps));
 	b->used = b->fixed;

@@ -77,40 +77,6 @@ static void map(struct mapping *m, const struct decoded *d)
 	}
 }
 
-static bool is_vector(ZydisRegister reg, unsigned *n)
-{
-	if (reg >= ZYDIS_REGISTER_XMM0 && reg <= ZYDIS_REGISTER_XMM15)
-		*n = (unsigned)(reg - ZYDIS_REGISTER_XMM0);
-	else if (reg >= ZYDIS_REGISTER_YMM0 && reg <= ZYDIS_REGISTER_YMM15)
-		*n = (unsigned)(reg - ZYDIS_REGISTER_YMM0);
-	else
-		return false;
-	return true;
-}
-
-void mangle_vectors(const struct decoded *d, uint16_t *used, uint16_t *written)
-{
-	*used = *written = 0;
-	for (unsigned k = 0; k < d->in.operand_count; k++) {
-		unsigned n;
-
-		if (d->op[k].type != ZYDIS_OPERAND_TYPE_REGISTER || !is_vector(d->op[k].reg.value, &n))
-			continue;
-		*used |= (uint16_t)(1u << n);
-		if (d->op[k].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
-			*written |= (uint16_t)(1u << n);
-	}
-}
-
-static bool has_encoding(const struct decoded *d, ZydisOperandEncoding encoding)
-{
-	for (unsigned k = 0; k < d->in.operand_count; k++) {
-		if (d->op[k].encoding == encoding)
-			return true;
-	}
-	return false;
-}
-
 /* May a vector instruction go in as it is? */
 static bool vector_possible(const struct decoded *d, const struct insn *i, unsigned mode)
 {
@@ -122,7 +88,7 @@ static bool vector_possible(const struct decoded *d, const struct insn *i, unsig
 		return false;
 	/* What VEX says of registers that are not there outside 64-bit mode is left to the interpreter. */
 	if (i->fpu && !wide && d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
-		return !d->in.raw.vex.W && !has_encoding(d, ZYDIS_OPERAND_ENCODING_IS4);
+		return !d->in.raw.vex.W && !operand_has_is4(d);
 	return true;
 }
 
@@ -154,26 +120,6 @@ bool mangle_possible(const struct decoded *d, const struct insn *i, unsigned mod
 	return m.possible;
 }
 
-struct flags_use mangle_flags(const struct decoded *d)
-{
-	const ZydisAccessedFlags *f = d->in.cpu_flags;
-	const ZydisAccessedFlagsMask status = ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_PF | ZYDIS_CPUFLAG_AF |
-					      ZYDIS_CPUFLAG_ZF | ZYDIS_CPUFLAG_SF | ZYDIS_CPUFLAG_OF;
-	ZydisInstructionCategory c = d->in.meta.category;
-	ZydisAccessedFlagsMask out;
-
-	if (!f)
-		return (struct flags_use){ false, false };
-	out = (f->modified | f->set_0 | f->set_1 | f->undefined) & status;
-	return (struct flags_use){
-		.out = out != 0,
-		/* What is left alone, or undefined, comes through the instruction: it must be there. */
-		.in = (f->tested & status) ||
-		      (out && (out != status || f->undefined || c == ZYDIS_CATEGORY_SHIFT ||
-				      c == ZYDIS_CATEGORY_ROTATE)),
-	};
-}
-
 /* Register numbers for the encoding's fields; -1: the field is not a general register. */
 struct fields {
 	int reg, rm, vvvv, opcode;
@@ -196,7 +142,7 @@ static struct fields fields_of(const struct mapping *m, const struct decoded *d)
 			continue;
 		if (insn_gpr(op->reg.value, &g, &high))
 			n = m->host[g] + (high ? 4 : 0);
-		else if (is_vector(op->reg.value, &vector))
+		else if (operand_vector(op->reg.value, &vector))
 			n = (int)vector, high = true;
 		else
 			continue;

@@ -225,7 +225,7 @@ static void forget(struct vcpu *v, struct code_page *p)
 
 static void forget_all(struct vcpu *v)
 {
-	bt_cache_flush(v, v->engine_data);
+	bt_cache_flush(v->engine_data);
 }
 
 /* The jump cache's tag follows everything a linear address's meaning depends on. */

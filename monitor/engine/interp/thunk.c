@@ -2,6 +2,7 @@
 #include "monitor/engine/interp/thunk.h"
 
 #include "monitor/cpu/fpu.h"
+#include "monitor/engine/operands.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -157,21 +158,10 @@ struct plan {
 	uint8_t host[16];       /* host register of each guest one used */
 	uint16_t used, written; /* guest registers */
 	uint16_t taken;         /* host registers */
-	uint32_t vec_used, vec_written;
+	uint16_t vec_used, vec_written;
 	bool fx, vex, mxcsr, flags_in, flags_out, bt_slot;
 	uint8_t bt_reg;
 };
-
-static bool is_vector(ZydisRegister reg, unsigned *n)
-{
-	if (reg >= ZYDIS_REGISTER_XMM0 && reg <= ZYDIS_REGISTER_XMM15)
-		*n = (unsigned)(reg - ZYDIS_REGISTER_XMM0);
-	else if (reg >= ZYDIS_REGISTER_YMM0 && reg <= ZYDIS_REGISTER_YMM15)
-		*n = (unsigned)(reg - ZYDIS_REGISTER_YMM0);
-	else
-		return false;
-	return true;
-}
 
 static void claim(struct plan *p, unsigned guest, unsigned host)
 {
@@ -224,20 +214,6 @@ static void assign_registers(struct plan *p, const struct decoded *d)
 	}
 }
 
-static void collect_vectors(struct plan *p, const struct decoded *d)
-{
-	for (unsigned k = 0; k < d->in.operand_count; k++) {
-		const ZydisDecodedOperand *op = &d->op[k];
-		unsigned n;
-
-		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || !is_vector(op->reg.value, &n))
-			continue;
-		p->vec_used |= 1u << n;
-		if (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
-			p->vec_written |= 1u << n;
-	}
-}
-
 /* SIMD floating point: may round, and may set MXCSR's flags or raise. */
 static bool uses_mxcsr(const struct decoded *d)
 {
@@ -264,23 +240,6 @@ static bool uses_mxcsr(const struct decoded *d)
 	return false;
 }
 
-static void plan_flags(struct plan *p, const struct decoded *d)
-{
-	const ZydisAccessedFlags *f = d->in.cpu_flags;
-	ZydisAccessedFlagsMask status = ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_PF | ZYDIS_CPUFLAG_AF |
-					ZYDIS_CPUFLAG_ZF | ZYDIS_CPUFLAG_SF | ZYDIS_CPUFLAG_OF;
-	ZydisAccessedFlagsMask out;
-	ZydisInstructionCategory c = d->in.meta.category;
-
-	if (!f)
-		return;
-	out = (f->modified | f->set_0 | f->set_1 | f->undefined) & status;
-	p->flags_out = out != 0;
-	/* Shifts by zero leave all flags alone; so may others that "define" them only sometimes. */
-	p->flags_in = (f->tested & status) || (out && out != status) || (out && f->undefined) ||
-		      (out && (c == ZYDIS_CATEGORY_SHIFT || c == ZYDIS_CATEGORY_ROTATE));
-}
-
 static bool is_bit_test(ZydisMnemonic m)
 {
 	return m == ZYDIS_MNEMONIC_BT || m == ZYDIS_MNEMONIC_BTS || m == ZYDIS_MNEMONIC_BTR ||
@@ -289,12 +248,15 @@ static bool is_bit_test(ZydisMnemonic m)
 
 static void plan_make(struct plan *p, const struct decoded *d, const struct insn *i)
 {
+	struct flags_use flags = operand_flags(d);
+
 	*p = (struct plan){ .fx = i->fpu & (FPU_X87 | FPU_MMX | FPU_WAIT),
 		.vex = d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX };
 	assign_registers(p, d);
-	collect_vectors(p, d);
+	operand_vectors(d, &p->vec_used, &p->vec_written);
 	p->mxcsr = !p->fx && (i->fpu & (FPU_SSE | FPU_AVX)) && uses_mxcsr(d);
-	plan_flags(p, d);
+	p->flags_in = flags.in;
+	p->flags_out = flags.out;
 	if (is_bit_test(d->in.mnemonic) && (i->flags & INSN_MEM) && i->r[1] != OP_NONE) {
 		p->bt_slot = true;
 		p->bt_reg = i->r[1];
@@ -307,12 +269,11 @@ static void plan_make(struct plan *p, const struct decoded *d, const struct insn
 /* Register numbers for the encoding's fields; -1: the field is not a register. */
 struct fields {
 	int reg, rm, vvvv, opcode;
-	bool rm_byte_high, reg_byte_high;
 };
 
 static struct fields encode_fields(const struct plan *p, const struct decoded *d)
 {
-	struct fields f = { -1, -1, -1, -1, false, false };
+	struct fields f = { -1, -1, -1, -1 };
 
 	for (unsigned k = 0; k < d->in.operand_count; k++) {
 		const ZydisDecodedOperand *op = &d->op[k];
@@ -324,7 +285,7 @@ static struct fields encode_fields(const struct plan *p, const struct decoded *d
 			continue;
 		if (insn_gpr(op->reg.value, &g, &high))
 			n = p->host[g] + (high ? 4u : 0u);
-		else if (!is_vector(op->reg.value, &n))
+		else if (!operand_vector(op->reg.value, &n))
 			continue;
 		switch (op->encoding) {
 		case ZYDIS_OPERAND_ENCODING_MODRM_REG:
@@ -388,15 +349,6 @@ static bool w_widens(const struct decoded *d)
 	return false;
 }
 
-static bool has_is4(const struct decoded *d)
-{
-	for (unsigned k = 0; k < d->in.operand_count; k++) {
-		if (d->op[k].encoding == ZYDIS_OPERAND_ENCODING_IS4)
-			return true;
-	}
-	return false;
-}
-
 static void emit_vex(struct emit *e, const struct decoded *d, const uint8_t *code, const struct fields *f)
 {
 	bool memory = d->in.raw.modrm.mod != 3;
@@ -411,7 +363,7 @@ static void emit_vex(struct emit *e, const struct decoded *d, const uint8_t *cod
 	byte(e, d->in.opcode);
 	modrm(e, d, f);
 	immediates(e, d, code);
-	if (d->in.machine_mode != ZYDIS_MACHINE_MODE_LONG_64 && has_is4(d) && e->n)
+	if (d->in.machine_mode != ZYDIS_MACHINE_MODE_LONG_64 && operand_has_is4(d) && e->n)
 		e->code[e->n - 1] &= 0x7f; /* a fourth register beyond the eighth is not there */
 }
 
