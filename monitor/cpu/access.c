@@ -27,19 +27,6 @@ struct target {
 	uint64_t gpa;
 };
 
-static void fill(
-	struct vcpu *v, uint64_t la, unsigned view, enum tlb_kind kind, uint8_t *host, uint64_t page_size)
-{
-	struct tlb_entry *e = tlb_slot(v->tlb->data[view][kind], la);
-
-	if (page_size > PAGE_SIZE) {
-		v->tlb->large_low = MIN_OF(v->tlb->large_low, la & ~(page_size - 1));
-		v->tlb->large_high = MAX_OF(v->tlb->large_high, la | (page_size - 1));
-	}
-	e->tag = tlb_tag(v, la);
-	e->addend = (uintptr_t)host - la;
-}
-
 /* The local APIC's page lies over whatever the physical map has there. */
 static bool is_apic(const struct vcpu *v, uint64_t gpa)
 {
@@ -47,7 +34,7 @@ static bool is_apic(const struct vcpu *v, uint64_t gpa)
 	       (gpa & PAGE_MASK) == (v->s.apic_base & 0x000ffffffffff000ull);
 }
 
-static unsigned view_of(const struct vcpu *v, unsigned access)
+static enum tlb_view view_of(const struct vcpu *v, unsigned access)
 {
 	if (access & ACC_USER)
 		return TLB_USER;
@@ -59,12 +46,12 @@ static unsigned view_of(const struct vcpu *v, unsigned access)
 static struct target translate(struct vcpu *v, uint64_t la, unsigned access)
 {
 	enum tlb_kind kind = access & ACC_WRITE ? TLB_WRITE : TLB_READ;
-	unsigned view = view_of(v, access);
-	struct tlb_entry *e = tlb_slot(v->tlb->data[view][kind], la);
+	enum tlb_view view = view_of(v, access);
+	struct tlb_entry *e = tlb_slot(v, view, kind, la);
 	struct target t;
 	struct page_walk w;
 
-	if (e->tag == tlb_tag(v, la))
+	if (tlb_hit(e, la, 1))
 		return (struct target){ .host = (uint8_t *)(uintptr_t)(la + e->addend) };
 	v->stats.tlb_misses++;
 	if (!paging_walk(v, la, access, &w))
@@ -75,8 +62,28 @@ static struct target translate(struct vcpu *v, uint64_t la, unsigned access)
 		(v->mem->ram->page_flags[ram_offset(v->mem->ram, t.host) >> PAGE_SHIFT] & RAM_PAGE_CODE))
 		return t;
 	if (t.host)
-		fill(v, la, view, kind, t.host, w.page_size);
+		tlb_fill(v, view, kind, la, (uintptr_t)t.host - la, (struct tlb_page){ w.page_size, w.global });
 	return t;
+}
+
+bool access_fill(struct vcpu *v, uint64_t la, enum tlb_kind kind)
+{
+	unsigned access = (v->cpl == 3 ? ACC_USER : 0) | (kind == TLB_WRITE ? ACC_WRITE : 0);
+
+	if (v->la_mask == UINT64_MAX && !is_canonical(la))
+		return false;
+	translate(v, la, access);
+	return tlb_find(v, kind, la, 1);
+}
+
+bool access_fill_softly(struct vcpu *v, uint64_t la, enum tlb_kind kind)
+{
+	unsigned access = (v->cpl == 3 ? ACC_USER : 0) | (kind == TLB_WRITE ? ACC_WRITE : 0);
+	struct page_walk w;
+
+	if ((v->la_mask == UINT64_MAX && !is_canonical(la)) || !paging_walk(v, la, access | ACC_SOFT, &w))
+		return false;
+	return access_fill(v, la, kind);
 }
 
 void lin_written(struct vcpu *v, void *host, unsigned len)

@@ -85,6 +85,14 @@ void lin_probe_write(struct vcpu *v, uint64_t la, unsigned len, unsigned seg);
 void *lin_direct(struct vcpu *v, uint64_t la, unsigned len, enum tlb_kind kind, unsigned seg);
 void lin_written(struct vcpu *v, void *host, unsigned len);
 
+/*
+ * Fill the software TLB for an access of this kind at la; false: it is none that may have an entry.  Raises what the
+ * access raises.
+ */
+bool access_fill(struct vcpu *v, uint64_t la, enum tlb_kind kind);
+/* The same for an access that may never come: raises nothing, marks nothing; false also when it would have to. */
+bool access_fill_softly(struct vcpu *v, uint64_t la, enum tlb_kind kind);
+
 /* ---- the processor's own accesses: supervisor, whatever the CPL
  * ------------------------------------------------ */
 

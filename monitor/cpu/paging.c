@@ -131,6 +131,14 @@ static bool entry_is_large(const struct vcpu *v, const struct paging_mode *m, un
 	return level == 1 || (level == 2 && m->levels == 4);
 }
 
+/* Bits that this access must set in a leaf are not there. */
+static bool lacks(uint64_t e, unsigned access)
+{
+	uint64_t bits = PTE_A | (access & ACC_WRITE ? PTE_D : 0);
+
+	return (e & bits) != bits;
+}
+
 static enum walk_result walk_once(
 	struct vcpu *v, const struct paging_mode *m, uint64_t la, unsigned access, struct page_walk *w)
 {
@@ -166,14 +174,19 @@ static enum walk_result walk_once(
 				w->error = error_code(v, access, PF_PRESENT);
 				return WALK_FAULT;
 			}
+			if ((access & ACC_SOFT) && lacks(e, access))
+				return WALK_FAULT;
 			if (!(access & ACC_PEEK) &&
 				!entry_mark(v, at, m->entry, e, PTE_A | (access & ACC_WRITE ? PTE_D : 0)))
 				return WALK_AGAIN;
 			w->page_size = 1ull << shift;
+			w->global = (e & PTE_G) && (v->s.cr4 & CR4_PGE);
 			table = m->levels == 2 && large ? large_address_32(e) : e & 0x000ffffffffff000ull;
 			w->gpa = (table & ~(w->page_size - 1)) | (la & (w->page_size - 1));
 			return WALK_DONE;
 		}
+		if ((access & ACC_SOFT) && !pdpte && !(e & PTE_A))
+			return WALK_FAULT;
 		if (!pdpte && !(access & ACC_PEEK) && !entry_mark(v, at, m->entry, e, PTE_A))
 			return WALK_AGAIN;
 		table = e & (m->entry == 8 ? 0x000ffffffffff000ull : 0xfffff000ull);
@@ -191,6 +204,7 @@ bool paging_walk(struct vcpu *v, uint64_t la, unsigned access, struct page_walk 
 	if (!(v->s.cr0 & CR0_PG)) {
 		w->gpa = la & 0xffffffffu & a20;
 		w->page_size = PAGE_SIZE;
+		w->global = false;
 		return true;
 	}
 	do

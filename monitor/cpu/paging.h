@@ -16,10 +16,12 @@
 #define ACC_USER     0x04u /* at CPL 3 */
 #define ACC_IMPLICIT 0x08u /* the processor's own (descriptor tables, TSS): SMAP ignores EFLAGS.AC */
 #define ACC_PEEK     0x10u /* debugger: no permissions, A and D bits left alone */
+#define ACC_SOFT     0x20u /* A and D bits are left alone, and the walk fails where they would have to be set */
 
 struct page_walk {
 	uint64_t gpa;       /* of the byte at la */
 	uint64_t page_size; /* of the mapping; 4096 without paging */
+	bool global;        /* the mapping outlives a change of address space */
 	uint32_t error;     /* #PF error code when the walk failed */
 };
 

@@ -6,98 +6,312 @@
 
 #include <stdlib.h>
 
+/* The page next door is never looked up in this slot. */
+static uint64_t empty_tag(unsigned index)
+{
+	return (uint64_t)(index ^ 1u) << PAGE_SHIFT;
+}
+
+static bool is_empty(const struct tlb_entry *e, unsigned index)
+{
+	return e->tag == empty_tag(index);
+}
+
+static void empty_all(struct tlb_entry *e)
+{
+	for (unsigned i = 0; i < TLB_SIZE; i++)
+		e[i] = (struct tlb_entry){ .tag = empty_tag(i) };
+}
+
+static void flush_table(struct tlb_table *t)
+{
+	if (t->filled_count == TLB_SIZE) {
+		empty_all(t->entry);
+	} else {
+		for (unsigned k = 0; k < t->filled_count; k++)
+			t->entry[t->filled[k]].tag = empty_tag(t->filled[k]);
+	}
+	t->filled_count = 0;
+}
+
+/* Every table there is, one after the other; NULL at the end. */
+static struct tlb_table *nth_table(struct tlb *t, unsigned n)
+{
+	if (n < 4)
+		return &t->super[n / 2][n % 2];
+	if (n == 4)
+		return &t->super_code;
+	n -= 5;
+	return n < TLB_SPACES * TLB_KINDS ? &t->space[n / TLB_KINDS].table[n % TLB_KINDS] : NULL;
+}
+
 struct tlb *tlb_new(void)
 {
 	struct tlb *t = calloc(1, sizeof(*t));
+	struct tlb_table *table;
 
-	if (t)
-		t->next_asid = 1;
+	if (!t)
+		return NULL;
+	empty_all(t->none);
+	for (unsigned n = 0; (table = nth_table(t, n)); n++)
+		empty_all(table->entry);
 	return t;
+}
+
+static void new_generations(struct tlb *t)
+{
+	t->super_generation = ++t->counter;
+	for (unsigned k = 0; k < TLB_SPACES; k++)
+		t->space[k].code_generation = ++t->counter;
+}
+
+/* A PCID only tags when CR4.PCIDE is set; otherwise everything is PCID 0. */
+static uint16_t effective_pcid(const struct vcpu *v, unsigned pcid)
+{
+	return v->s.cr4 & CR4_PCIDE ? (uint16_t)pcid : 0;
 }
 
 void tlb_flush_all(struct vcpu *v)
 {
 	struct tlb *t = v->tlb;
+	struct tlb_table *table;
 
-	v->tlb_flushes++;
-	memset(t->data, 0, sizeof(t->data));
-	memset(t->code, 0, sizeof(t->code));
-	memset(t->pcid_asid, 0, sizeof(t->pcid_asid));
-	t->next_asid = 1;
-	t->large_low = UINT64_MAX;
-	t->large_high = 0;
-	tlb_flush_pcid(v, v->s.cr3 & 0xfff);
+	for (unsigned n = 0; (table = nth_table(t, n)); n++)
+		flush_table(table);
+	for (unsigned k = 0; k < TLB_SPACES; k++)
+		t->space[k].used = 0;
+	new_generations(t);
+	t->local_count = 0;
+	t->local_code = false;
+	memset(t->large, 0, sizeof(t->large));
+	memset(t->huge, 0, sizeof(t->huge));
+	t->current = 0;
+	t->space[0].pcid = effective_pcid(v, v->s.cr3 & 0xfff);
+	t->space[0].used = ++t->counter;
+	tlb_select_view(v);
 }
 
-/* A PCID only tags when CR4.PCIDE is set; otherwise everything is PCID 0. */
-static unsigned effective_pcid(const struct vcpu *v, unsigned pcid)
+static void flush_space(struct tlb *t, struct tlb_space *s)
 {
-	return v->s.cr4 & CR4_PCIDE ? pcid : 0;
+	for (unsigned kind = 0; kind < TLB_KINDS; kind++)
+		flush_table(&s->table[kind]);
+	s->code_generation = ++t->counter;
+}
+
+static void drop_entry(struct tlb_table *table, struct tlb_entry *e)
+{
+	e->tag = empty_tag((unsigned)(e - table->entry));
+}
+
+/* The supervisor's entries of pages that are not global. */
+static void flush_local(struct tlb *t)
+{
+	for (unsigned n = 0; n < 5; n++) {
+		struct tlb_table *table = nth_table(t, n);
+
+		if (t->local_count > TLB_LOCALS) {
+			flush_table(table);
+			continue;
+		}
+		for (unsigned k = 0; k < t->local_count; k++) {
+			if (t->local[k] >= table->entry && t->local[k] < table->entry + TLB_SIZE)
+				drop_entry(table, t->local[k]);
+		}
+	}
+	if (t->local_code || t->local_count > TLB_LOCALS)
+		t->super_generation = ++t->counter;
+	t->local_count = 0;
+	t->local_code = false;
+}
+
+static struct tlb_space *find_space(struct tlb *t, uint16_t pcid)
+{
+	for (unsigned k = 0; k < TLB_SPACES; k++) {
+		if (t->space[k].used && t->space[k].pcid == pcid)
+			return &t->space[k];
+	}
+	return NULL;
 }
 
 void tlb_flush_pcid(struct vcpu *v, unsigned pcid)
 {
-	struct tlb *t = v->tlb;
+	struct tlb_space *s = find_space(v->tlb, effective_pcid(v, pcid));
 
-	v->tlb_flushes++;
-	pcid = effective_pcid(v, pcid);
-	if (t->next_asid == TLB_ASIDS) {
-		tlb_flush_all(v);
+	if (!s)
 		return;
+	flush_space(v->tlb, s);
+	if (s == &v->tlb->space[v->tlb->current])
+		flush_local(v->tlb);
+}
+
+/* One for a PCID that has none: the one not used for longest. */
+static struct tlb_space *take_space(struct tlb *t, uint16_t pcid)
+{
+	struct tlb_space *s = &t->space[0];
+
+	for (unsigned k = 1; k < TLB_SPACES; k++) {
+		if (t->space[k].used < s->used)
+			s = &t->space[k];
 	}
-	t->pcid_asid[pcid] = t->next_asid++;
-	if (pcid == effective_pcid(v, v->s.cr3 & 0xfff))
-		v->asid = t->pcid_asid[pcid];
+	flush_space(t, s);
+	s->pcid = pcid;
+	return s;
 }
 
 void tlb_switch(struct vcpu *v, unsigned pcid, bool keep)
 {
-	unsigned eff = effective_pcid(v, pcid);
+	struct tlb *t = v->tlb;
+	uint16_t eff = effective_pcid(v, pcid);
+	struct tlb_space *s = find_space(t, eff);
 
-	if (!keep || !v->tlb->pcid_asid[eff])
-		tlb_flush_pcid(v, pcid);
-	else
-		v->asid = v->tlb->pcid_asid[eff], v->tlb_flushes++;
+	if (!s)
+		s = take_space(t, eff);
+	else if (!keep)
+		flush_space(t, s);
+	flush_local(t);
+	s->used = ++t->counter;
+	t->current = (unsigned)(s - t->space);
+	tlb_select_view(v);
+}
+
+static bool bit_test(const uint64_t *bits, uint64_t n)
+{
+	n &= TLB_LARGES - 1;
+	return bits[n / 64] >> (n % 64) & 1;
+}
+
+static void bit_set(uint64_t *bits, uint64_t n)
+{
+	n &= TLB_LARGES - 1;
+	bits[n / 64] |= 1ull << (n % 64);
+}
+
+#define LARGE_SHIFT 21
+#define HUGE_SHIFT  30
+
+/* Entries from la's page, or from the large page it may be part of; true: there may have been some. */
+static bool flush_in_table(struct tlb_table *t, uint64_t la, bool large)
+{
+	unsigned first = tlb_index(la), count = 1;
+	bool found = false;
+
+	if (large) {
+		count = 1u << (LARGE_SHIFT - PAGE_SHIFT);
+		first &= ~(count - 1);
+	}
+	for (unsigned k = first; k < first + count; k++) {
+		if (is_empty(&t->entry[k], k))
+			continue;
+		found = true; /* what was there before it may have been of the page */
+		if (!large || t->entry[k].tag >> LARGE_SHIFT == la >> LARGE_SHIFT)
+			drop_entry(t, &t->entry[k]);
+	}
+	return found;
 }
 
 void tlb_flush_page(struct vcpu *v, uint64_t la)
 {
 	struct tlb *t = v->tlb;
+	bool large;
 
-	v->tlb_flushes++;
 	la &= v->la_mask;
-	if (la >= t->large_low && la <= t->large_high) {
+	large = bit_test(t->large, la >> LARGE_SHIFT);
+	if (bit_test(t->huge, la >> HUGE_SHIFT)) {
 		tlb_flush_all(v);
 		return;
 	}
-	for (unsigned view = 0; view < TLB_VIEWS; view++) {
-		tlb_slot(t->data[view][TLB_READ], la)->tag = 0;
-		tlb_slot(t->data[view][TLB_WRITE], la)->tag = 0;
+	for (unsigned n = 0; n < 4; n++)
+		flush_in_table(nth_table(t, n), la, large);
+	if (flush_in_table(&t->super_code, la, large))
+		t->super_generation = ++t->counter;
+	for (unsigned k = 0; k < TLB_SPACES; k++) {
+		struct tlb_space *s = &t->space[k];
+
+		flush_in_table(&s->table[TLB_READ], la, large);
+		flush_in_table(&s->table[TLB_WRITE], la, large);
+		if (flush_in_table(&s->table[TLB_CODE], la, large))
+			s->code_generation = ++t->counter;
 	}
-	tlb_slot(t->code[0], la)->tag = 0;
-	tlb_slot(t->code[1], la)->tag = 0;
 }
 
-bool tlb_protect_host_page(struct vcpu *v, const uint8_t *host_page)
+void tlb_flush_code(struct vcpu *v)
 {
+	struct tlb *t = v->tlb;
+
+	flush_table(&t->super_code);
+	for (unsigned k = 0; k < TLB_SPACES; k++)
+		flush_table(&t->space[k].table[TLB_CODE]);
+	new_generations(t);
+}
+
+static struct tlb_table *table_of(struct tlb *t, enum tlb_view view, enum tlb_kind kind)
+{
+	if (view == TLB_USER)
+		return &t->space[t->current].table[kind];
+	return kind == TLB_CODE ? &t->super_code : &t->super[view][kind];
+}
+
+struct tlb_entry *tlb_slot(struct vcpu *v, enum tlb_view view, enum tlb_kind kind, uint64_t la)
+{
+	return &table_of(v->tlb, view, kind)->entry[tlb_index(la)];
+}
+
+void tlb_fill(struct vcpu *v, enum tlb_view view, enum tlb_kind kind, uint64_t la, uintptr_t addend,
+	struct tlb_page page)
+{
+	struct tlb *t = v->tlb;
+	struct tlb_table *table = table_of(t, view, kind);
+	unsigned index = tlb_index(la);
+	struct tlb_entry *e = &table->entry[index];
+
+	if (page.size > 1ull << LARGE_SHIFT)
+		bit_set(t->huge, la >> HUGE_SHIFT);
+	else if (page.size > PAGE_SIZE)
+		bit_set(t->large, la >> LARGE_SHIFT);
+	if (is_empty(e, index) && table->filled_count < TLB_SIZE)
+		table->filled[table->filled_count++] = (uint16_t)index;
+	if (view != TLB_USER && !page.global) {
+		if (t->local_count < TLB_LOCALS)
+			t->local[t->local_count] = e;
+		if (t->local_count <= TLB_LOCALS)
+			t->local_count++;
+		t->local_code |= kind == TLB_CODE;
+	}
+	*e = (struct tlb_entry){ la & PAGE_MASK, addend };
+}
+
+static bool protect_in_table(struct tlb_table *t, const uint8_t *host_page)
+{
+	unsigned count = t->filled_count;
 	bool found = false;
 
-	for (unsigned view = 0; view < TLB_CHECKED; view++) {
-		struct tlb_entry *e = v->tlb->data[view][TLB_WRITE];
+	for (unsigned k = 0; k < count; k++) {
+		unsigned index = count == TLB_SIZE ? k : t->filled[k];
+		struct tlb_entry *e = &t->entry[index];
 
-		for (unsigned i = 0; i < TLB_SIZE; i++) {
-			if (e[i].tag &&
-				(uint8_t *)(uintptr_t)((e[i].tag & PAGE_MASK) + e[i].addend) == host_page) {
-				e[i].tag = 0;
-				found = true;
-			}
+		if ((const uint8_t *)(uintptr_t)(e->tag + e->addend) == host_page && !is_empty(e, index)) {
+			drop_entry(t, e);
+			found = true;
 		}
 	}
 	return found;
 }
 
+bool tlb_protect_host_page(struct vcpu *v, const uint8_t *host_page)
+{
+	struct tlb *t = v->tlb;
+	bool found = protect_in_table(&t->super[TLB_SUPER_OPEN][TLB_WRITE], host_page);
+
+	found |= protect_in_table(&t->super[TLB_SUPER_CLOSED][TLB_WRITE], host_page);
+	for (unsigned k = 0; k < TLB_SPACES; k++)
+		found |= protect_in_table(&t->space[k].table[TLB_WRITE], host_page);
+	return found;
+}
+
 void tlb_select_view(struct vcpu *v)
 {
+	struct tlb *t = v->tlb;
+
 	if (v->cpl == 3) {
 		bool checked = (v->s.cr0 & CR0_AM) && (v->s.rflags & FLAG_AC);
 
@@ -108,6 +322,7 @@ void tlb_select_view(struct vcpu *v)
 	}
 	if (unlikely(debug_has_data(v)))
 		v->view = TLB_CHECKED;
-	v->tlb_data[TLB_READ] = v->tlb->data[v->view][TLB_READ];
-	v->tlb_data[TLB_WRITE] = v->tlb->data[v->view][TLB_WRITE];
+	v->tlb_data[TLB_CODE] = v->cpl == 3 ? t->space[t->current].table[TLB_CODE].entry : t->super_code.entry;
+	for (unsigned kind = TLB_READ; kind <= TLB_WRITE; kind++)
+		v->tlb_data[kind] = v->view == TLB_CHECKED ? t->none : table_of(t, v->view, kind)->entry;
 }

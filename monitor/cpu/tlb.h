@@ -8,69 +8,111 @@
  * writes no decoded code in the page.  Everything else misses and takes the slow path by construction.
  * Threads: the vCPU's own.
  *
- * A tag is the page's linear address with the address space's number (ASID, 1..4095) in its low bits, so a
- * change of address space is a change of one number.  Each PCID has its ASID; flushing an address space gives
- * it a new one, and when numbers run out the tables are cleared.  Global pages are simply refilled in each
- * ASID.
+ * A tag is the page's linear address and nothing else, so that `address - tag` is the offset in the page when it
+ * hits and out of range when it misses.  What user code sees lies in one set of tables per address space (PCID),
+ * and a change of address space is a change of pointers.  The supervisor's tables are one set: a change of
+ * address space takes only the entries of pages that are not global out of them.  Tables remember which slots
+ * they filled, so that a flush costs what was used.
  */
 #ifndef SERAI_MONITOR_CPU_TLB_H
 #define SERAI_MONITOR_CPU_TLB_H
 
 #include "monitor/cpu/vcpu.h"
 
-#define TLB_BITS  12
-#define TLB_SIZE  (1u << TLB_BITS)
-#define TLB_ASIDS 4096
-
-enum tlb_kind { TLB_READ, TLB_WRITE, TLB_CODE };
+#define TLB_BITS   12
+#define TLB_SIZE   (1u << TLB_BITS)
+#define TLB_SPACES 8
+#define TLB_LOCALS 512
+#define TLB_LARGES 1024
 
 /*
  * TLB_CHECKED is never filled: with it in use every access takes the slow path (alignment checks).
  * SUPER_OPEN: SMAP off or EFLAGS.AC set.
  */
-enum tlb_view { TLB_SUPER_OPEN, TLB_SUPER_CLOSED, TLB_USER, TLB_CHECKED, TLB_VIEWS };
+enum tlb_view { TLB_SUPER_OPEN, TLB_SUPER_CLOSED, TLB_USER, TLB_CHECKED };
 
 struct tlb_entry {
-	uint64_t tag; /* page | asid; 0: empty */
-	uintptr_t
-		addend; /* host address - linear address; TLB_CODE: whatever the engine keeps for the page */
+	uint64_t tag; /* page; an empty one holds a page that belongs into another slot */
+	uintptr_t addend; /* host address - linear address; TLB_CODE: whatever the engine keeps for the page */
+};
+
+struct tlb_table {
+	struct tlb_entry entry[TLB_SIZE];
+	uint16_t filled[TLB_SIZE]; /* slots that are not empty, perhaps more than once; full: any may be */
+	unsigned filled_count;
+};
+
+/* What user code of one address space sees. */
+struct tlb_space {
+	struct tlb_table table[TLB_KINDS];
+	uint64_t code_generation; /* changes when a translation of code may have gone */
+	uint64_t used;            /* when it was last current; 0: never */
+	uint16_t pcid;
 };
 
 struct tlb {
-	struct tlb_entry data[TLB_VIEWS][2][TLB_SIZE];
-	struct tlb_entry code[2][TLB_SIZE]; /* [0] supervisor, [1] user */
-	uint16_t pcid_asid[4096];           /* 0: none yet */
-	uint16_t next_asid;
-	uint64_t large_low,
-		large_high; /* linear range in which entries of large pages may be; INVLPG there flushes */
+	struct tlb_table super[2][2]; /* [TLB_SUPER_OPEN, CLOSED][TLB_READ, WRITE] */
+	struct tlb_table super_code;
+	struct tlb_entry none[TLB_SIZE]; /* of TLB_CHECKED */
+	struct tlb_space space[TLB_SPACES];
+	unsigned current; /* space */
+	uint64_t super_generation;
+	uint64_t counter; /* for generations and uses */
+	/* Entries in the supervisor's tables that go with the address space. */
+	struct tlb_entry *local[TLB_LOCALS];
+	unsigned local_count; /* over the array's size: any may be */
+	bool local_code;
+	/* Regions of 2 MiB, by hash, with entries from pages of that size: INVLPG takes all of them.  Of 1 GiB,
+	 * with entries from larger pages: it takes everything. */
+	uint64_t large[TLB_LARGES / 64], huge[TLB_LARGES / 64];
 };
 
-static inline struct tlb_entry *tlb_slot(struct tlb_entry *table, uint64_t la)
+static inline unsigned tlb_index(uint64_t la)
 {
-	return &table[(la >> PAGE_SHIFT) & (TLB_SIZE - 1)];
+	return (la >> PAGE_SHIFT) & (TLB_SIZE - 1);
 }
 
-static inline uint64_t tlb_tag(const struct vcpu *v, uint64_t la)
+static inline bool tlb_hit(const struct tlb_entry *e, uint64_t la, unsigned size)
 {
-	return (la & PAGE_MASK) | v->asid;
+	return la - e->tag <= PAGE_SIZE - size;
 }
 
 /* Host address of size bytes at la for this kind of access, or NULL: take the slow path. */
 static inline void *tlb_find(const struct vcpu *v, enum tlb_kind kind, uint64_t la, unsigned size)
 {
-	const struct tlb_entry *e = tlb_slot(v->tlb_data[kind], la);
+	const struct tlb_entry *e = &v->tlb_data[kind][tlb_index(la)];
 
-	if (unlikely(e->tag != tlb_tag(v, la)) || unlikely((la & (PAGE_SIZE - 1)) + size > PAGE_SIZE))
+	if (unlikely(!tlb_hit(e, la, size)))
 		return NULL;
 	return (void *)(uintptr_t)(la + e->addend);
 }
+
+/* The engine's record of the page of code at la, NULL: not known. */
+static inline void *tlb_find_code(const struct vcpu *v, uint64_t la)
+{
+	const struct tlb_entry *e = &v->tlb_data[TLB_CODE][tlb_index(la)];
+
+	return likely(tlb_hit(e, la, 1)) ? (void *)e->addend : NULL;
+}
+
+/* The entry's slot for this view, whatever is in it. */
+struct tlb_entry *tlb_slot(struct vcpu *v, enum tlb_view view, enum tlb_kind kind, uint64_t la);
+
+/* How the page came to be mapped. */
+struct tlb_page {
+	uint64_t size; /* bytes */
+	bool global;
+};
+
+void tlb_fill(struct vcpu *v, enum tlb_view view, enum tlb_kind kind, uint64_t la, uintptr_t addend,
+	struct tlb_page page);
 
 struct tlb *tlb_new(void);
 
 /* Everything, all address spaces. */
 void tlb_flush_all(struct vcpu *v);
 
-/* Non-global entries of one PCID (the current one: pass CR3's); we drop global ones with them. */
+/* Non-global entries of one PCID (the current one: pass CR3's). */
 void tlb_flush_pcid(struct vcpu *v, unsigned pcid);
 
 /* CR3 now selects this PCID; `keep`: its entries may live on (CR3 bit 63). */
@@ -79,10 +121,19 @@ void tlb_switch(struct vcpu *v, unsigned pcid, bool keep);
 /* INVLPG. */
 void tlb_flush_page(struct vcpu *v, uint64_t la);
 
+/* All records of pages of code are gone. */
+void tlb_flush_code(struct vcpu *v);
+
 /* Drop write entries that lead to this host page: it now holds decoded code.  True: there were some. */
 bool tlb_protect_host_page(struct vcpu *v, const uint8_t *host_page);
 
 /* Recompute v->view and v->tlb_data after CPL, CR0.AM, CR4.SMAP or RFLAGS.AC changed. */
 void tlb_select_view(struct vcpu *v);
+
+/* What of the code that runs now was looked up under: equal numbers, equal translations. */
+static inline uint64_t tlb_code_generation(const struct vcpu *v)
+{
+	return v->cpl == 3 ? v->tlb->space[v->tlb->current].code_generation : v->tlb->super_generation;
+}
 
 #endif

@@ -83,6 +83,11 @@ struct vcpu_state {
 #define VCPU_SIPI  0x40u
 #define VCPU_TRACE 0x80u /* engine's own: single-step, breakpoint or shadow work at the next boundary */
 
+#define VCPU_JUMPS 4096
+
+/* Kinds of access that the software TLB tells apart. */
+enum tlb_kind { TLB_READ, TLB_WRITE, TLB_CODE, TLB_KINDS };
+
 enum cpu_code_size { CODE_16, CODE_32, CODE_64 };
 
 /* What joins a vCPU to its machine; every function is called on the vCPU's thread without the device lock. */
@@ -138,8 +143,10 @@ struct vcpu {
 	 * OF. */
 	uint16_t cc;
 
-	_Atomic uint32_t pending;   /* VCPU_*: requests */
-	_Atomic uint32_t attention; /* nonzero: stop at the next instruction boundary and look at pending */
+	_Atomic uint32_t pending; /* VCPU_*: requests */
+	/* Nonzero: stop at the next instruction boundary and look at pending. */
+	_Atomic uint32_t attention __attribute__((aligned(8)));
+	uint32_t vectors_out; /* zero: translated code has the vector registers and MXCSR in the host's */
 
 	unsigned index; /* also the initial APIC ID */
 	unsigned count; /* vCPUs in the machine */
@@ -154,9 +161,7 @@ struct vcpu {
 	uint64_t seg_base[6]; /* base as address arithmetic uses it: 0 for ES CS SS DS in 64-bit mode */
 	uint8_t seg_plain;    /* bit per segment: adding the base is all there is to it (flat, right type) */
 	uint8_t fpu_closed;   /* FPU_* classes (insn.h) that raise #UD or #NM now */
-	uint64_t asid;        /* tag of this address space in the TLB, 1..4095 */
-	uint64_t tlb_flushes; /* counts every flush, of whatever size: older look-ups of code are void */
-	struct tlb_entry *tlb_data[2]; /* [TLB_READ], [TLB_WRITE] of the view in use */
+	struct tlb_entry *tlb_data[TLB_KINDS]; /* tables of the view in use */
 
 	struct phys_region
 		region_cache; /* of the last phys_host(); valid while mem->seq is region_cache_seq */
@@ -167,13 +172,21 @@ struct vcpu {
 	jmp_buf recover;             /* where a raised exception goes: the engine's loop */
 	/* The translator's own, here because its code reaches them through the GS base. */
 	struct {
-		uint64_t page;     /* linear address of the page of guest code that runs */
-		uint64_t left;     /* instructions of the budget */
-		uint64_t context;  /* what a jump cache entry must be tagged with now */
-		void *jumps;       /* the jump cache */
-		uint64_t temp;     /* a target address while its call pushes */
-		uint8_t *link;     /* the jump that asked to be linked, NULL: none */
+		uint64_t page;       /* linear address of the page of guest code that runs */
+		uint64_t left;       /* instructions of the budget, where they are counted */
+		uint64_t context;    /* what a jump cache entry must be tagged with now */
+		uint64_t slot[16];   /* host addresses that groups of accesses were looked up for */
+		uint64_t temp;       /* a target address while its call pushes */
+		uint64_t host_sp;    /* C's stack while translated code runs */
+		const uint8_t *resume; /* where a slow path goes on */
+		struct vcpu *self;
+		uint8_t *link;       /* the jump that asked to be linked, NULL: none */
+		uint32_t link_kind;  /* enum bt_link */
+		uint32_t single;     /* the block wanted is the one whose accesses all check for themselves */
+		uint64_t jump_tag[VCPU_JUMPS]; /* the jump cache: linear address ^ context; 0: empty */
+		const uint8_t *jump_host[VCPU_JUMPS];
 	} bt;
+	bool precise_flags; /* bt: flags are right in every frame, not only where they will be read */
 	uint64_t debug_hits;         /* DR6 bits of watchpoints met by the instruction that runs */
 	uint32_t host_mxcsr;         /* what C code runs with; generated code goes back to it */
 	_Atomic uint8_t sipi_vector; /* of the last VCPU_SIPI */

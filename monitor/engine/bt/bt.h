@@ -1,183 +1,161 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bt/bt.h - the binary translator's parts, known to each other only.
+ * bt/bt.h - the binary translator: blocks, the cache they lie in, and the engine around them.
  *
- * A block is straight guest code of one page, in one mode, as host code: most guest registers live in host
- * registers, flags in the host's flags, memory is reached through the software TLB looked up inline. Whatever
- * has no translation, and every access the TLB misses, runs through the interpreter's semantics from inside
- * the block.
+ * A block is guest code of one page, in one mode, as host code.  Guest registers live in the host's of the same
+ * name, flags in the host's flags, vector registers in the host's; memory is reached through the software TLB
+ * looked up inline.  Whatever has no translation runs through the interpreter's semantics from inside the block.
  *
- * Host registers in translated code:
- *   guest RCX RDX RBX RBP RSI RDI R8..R11 are themselves; RAX is in R12, RSP in R15; R12..R15 stay in memory;
- *   RAX, R13 and R14 are scratch (R14: the address); GS base is the vCPU; RSP is the host's.
- * Flags at a block's head are in vcpu.cc and the host's are free.  MXCSR is the guest's.  Vector registers
- * are loaded by the block that uses them and stored by the time it is left.
+ * In translated code:
+ *   guest RAX..R13 (RSP too) are themselves, R14 and R15 stay in memory; the host's R14 and R15 are scratch (T0,
+ *   T1); GS base is the vCPU.  There is no host stack: signals run on one of their own (run.c).
+ *   At a block's head the guest's flags are in vcpu.cc, unless nobody will read them; the host's are free.
+ *   vcpu.bt.vectors_out is 0 while the vector registers and MXCSR are the guest's.
  */
 #ifndef SERAI_MONITOR_ENGINE_BT_BT_H
 #define SERAI_MONITOR_ENGINE_BT_BT_H
 
 #include "monitor/engine/interp/interp.h"
-#include "monitor/engine/operands.h"
 
-enum host_reg {
-	H_AX,
-	H_CX,
-	H_DX,
-	H_BX,
-	H_SP,
-	H_BP,
-	H_SI,
-	H_DI,
-	H_8,
-	H_9,
-	H_10,
-	H_11,
-	H_12,
-	H_13,
-	H_14,
-	H_15
-};
+#include <signal.h>
 
-#define BT_BLOCK_MAX  48          /* guest instructions in a block */
-#define BT_HOST_MAX   (16u << 10) /* bytes of host code a block may take */
-#define BT_CACHE_SIZE (32u << 20)
-#define BT_SITES_MAX  (1u << 19)
-#define BT_BLOCKS_MAX (1u << 17)
-#define BT_BUCKETS    (1u << 16)
-#define BT_JUMPS      4096
+#define BT_BLOCK_MAX  64          /* guest instructions in a block */
+#define BT_HOST_MAX   (24u << 10) /* bytes of host code a block may take */
+#define BT_CACHE_SIZE (24u << 20)
+#define BT_REGIONS    8 /* the cache is reused region by region */
+#define BT_REGION     (BT_CACHE_SIZE / BT_REGIONS)
+#define BT_JUMPS      VCPU_JUMPS
+#define BT_JUMP_SHIFT 9 /* a linear address's slot: itself ^ itself >> this */
+#define BT_BUCKETS    65536u
 
-/* Modes a block is translated for; anything else is interpreted. */
-enum bt_mode { BT_NONE, BT_64, BT_32 }; /* BT_32 with these: FS, GS can be used by adding their base */
-#define BT_PLAIN_FS 4u
-#define BT_PLAIN_GS 8u
-/* With any: SSE, AVX may be used now, and no SIMD exception is unmasked. */
-#define BT_SSE 16u
-#define BT_AVX 32u
+/* What a block was translated for; code in any other mode is interpreted. */
+enum bt_mode { BT_NONE, BT_64, BT_32 };
+#define BT_PLAIN_FS 0x04u /* BT_32: FS and GS may be used by adding their base */
+#define BT_PLAIN_GS 0x08u
+#define BT_SSE      0x10u /* SSE may be used now, and no SIMD exception is unmasked */
+#define BT_AVX      0x20u
+#define BT_SINGLE   0x40u /* every access checks for itself */
+#define BT_COUNT    0x80u /* instructions are counted against the budget */
+#define BT_PRECISE  0x100u /* flags are right wherever they can be seen, not only where they are used */
 
+/* Lies in the cache before its host code; behind that come its points and its sites. */
 struct bt_block {
-	const uint8_t *host_code; /* where it runs */
+	const uint8_t *host_code; /* where it runs; NULL: cannot be translated */
 	const uint8_t *guest;     /* host address of its first guest byte */
 	struct code_page *page;
-	struct bt_block *next; /* in its bucket */
-	struct bt_block *next_in_page;
-	uint8_t mode;
-	bool dead; /* its bytes changed */
+	struct code_page *second;         /* page its one instruction goes on in; NULL: none */
+	struct bt_block *next;            /* in its bucket */
+	struct bt_block *next_in_page[2]; /* [1]: in the second page's list */
+	struct bt_point *points;
+	uint32_t size;      /* bytes, with this and what follows the code */
+	uint32_t host_size; /* of the code */
+	uint16_t point_count;
+	uint16_t mode;
+	uint16_t skip;      /* where to enter without a look at attention, bytes from host_code */
+	uint16_t out;       /* code that leaves for whatever is at the block's address now */
+	uint8_t live_flags; /* of the guest's at its head (FLAG_* as LAHF has them, OF as bit 3) */
+	bool dead;          /* its bytes changed, or it was evicted */
+	bool uses_vectors;
 };
 
-/* An instruction that may be carried out by the interpreter's semantics from inside a block. */
+/* An instruction that always runs through its semantics. */
 struct bt_site {
 	struct insn insn;
-	uint32_t offset; /* of the instruction in its page */
+	uint16_t offset; /* in its page */
+	uint16_t count;  /* instructions in the block up to it */
 };
 
-/* One entry of the jump cache: where code at a linear address is, in one context. */
-struct bt_jump {
-	uint64_t tag; /* address ^ context; 0: empty */
-	const uint8_t *host_code;
+/* Host code that may raise a host exception, and whose guest instruction that is. */
+struct bt_point {
+	uint16_t start, end; /* of the code, from the block's start */
+	uint16_t offset;     /* of the guest instruction in its page */
+	uint16_t count;
+};
+
+struct bt_context {
+	uint64_t generation;
+	uint32_t mode, id;
 };
 
 struct bt {
 	struct interp in; /* first: the interpreter's functions find themselves in vcpu.engine_data */
 	uint8_t *rw, *rx; /* the code cache, written through one mapping and run through the other */
-	size_t used;
-	struct bt_block *blocks, **buckets;
-	uint32_t block_used;
-	struct bt_site *sites;
-	uint32_t site_used;
-	struct bt_jump *jumps;
-	uint64_t entered; /* vcpu.bt.left when translated code was last entered */
-	uint64_t held;    /* budget kept back while the interpreter does one instruction */
+	uint32_t used[BT_REGIONS]; /* bytes */
+	unsigned region; /* that is being filled */
+	struct bt_block **buckets;
+	struct build *build;
+	uint64_t entered;  /* vcpu.bt.left when translated code was last entered */
+	uint64_t held;     /* budget kept back while the interpreter does one instruction */
+	bool counting;
+	struct bt_context contexts[64];
 	uint32_t context_count;
-	uint64_t context_flushes;
-	/* code made once: */
+	struct bt_stats {
+		uint64_t translated, guest_instructions, evictions, dispatches, links, misses, singles;
+	} stats;
+	/* Code made once (fixed.c). */
 	void (*enter)(const uint8_t *host_code, struct vcpu *v);
-	const uint8_t *exit_lookup; /* R14 is the guest's RIP */
-	const uint8_t *exit_link;   /* so it is, and RAX is the jump to patch */
-	const uint8_t *indirect;    /* R14 is the target's linear address */
-	const uint8_t *slow;        /* RAX is the site, R13 where to go on */
-	size_t fixed;               /* end of that code */
+	const uint8_t *exit_lookup;  /* T0: the guest's RIP */
+	const uint8_t *exit_link[3]; /* so it is, and T1 is the jump to patch; enum bt_link */
+	const uint8_t *exit_single;  /* the same, into the variant where every access checks for itself */
+	const uint8_t *exit_single_lookup; /* the same without a jump to patch */
+	const uint8_t *site;         /* T0: the site, T1: where to go on */
+	const uint8_t *miss;         /* T0: linear address, T1: struct bt_miss */
+	const uint8_t *group_miss;   /* the same */
+	const uint8_t *load_vectors; /* T1: where to go on */
+	size_t fixed;                /* end of that code */
+	uint8_t signal_stack[64u << 10];
 };
 
-/* ---- emit.c: the bytes
- * ------------------------------------------------------------------------------------------ */
+/* What a jump to be linked may leave out: the target's look at attention when it leads forward. */
+enum bt_link { LINK_ANY, LINK_FORWARD, LINK_FORWARD_VECTORS };
 
-struct emit {
-	uint8_t *at, *end; /* in the write mapping */
-	int64_t run_delta; /* run address - write address */
-	bool overflow;
-};
+/* Data in the code of a slow path, behind which two jumps stand: to the look-up again, to what comes after. */
+struct bt_miss {
+	uint16_t offset; /* of the instruction in its page */
+	uint16_t size;   /* bytes looked up */
+	uint8_t kind;    /* enum tlb_kind */
+	uint8_t len;     /* of the instruction; 0: it is a branch */
+	uint8_t align;   /* the address must be a multiple of this, if not 0 */
+} __attribute__((packed));
 
-void emit_byte(struct emit *e, unsigned b);
-void emit_bytes(struct emit *e, const void *p, unsigned n);
-void emit_u32(struct emit *e, uint32_t v);
-void emit_u64(struct emit *e, uint64_t v);
+#define BT_JMP_SIZE 5 /* bytes of a near jump */
 
-/* reg <- gs:[offset] and back; width 4 or 8. */
-void emit_load_vcpu(struct emit *e, unsigned width, unsigned reg, size_t offset);
-void emit_store_vcpu(struct emit *e, unsigned width, unsigned reg, size_t offset);
-/* op reg, gs:[offset] with a one-byte opcode of the r, r/m form, 64 bits wide. */
-void emit_op_vcpu(struct emit *e, unsigned opcode, unsigned reg, size_t offset);
-void emit_mov(struct emit *e, unsigned width, unsigned dst, unsigned src);
-void emit_mov_imm(struct emit *e, unsigned reg, uint64_t value);
-/* lea reg, [base + index * 2^scale + disp]; base or index H_NONE: absent; width 4 or 8. */
-#define H_NONE 0xff
-void emit_lea(struct emit *e, unsigned width, unsigned reg, unsigned base, unsigned index, unsigned scale,
-	int32_t disp);
-/* A near jump to a run address: jmp, or jcc by its condition code. */
-void emit_jmp(struct emit *e, const uint8_t *target);
-/* A jump whose target is not known yet; returns where its 32-bit displacement is. */
-uint8_t *emit_jmp_later(struct emit *e);
-uint8_t *emit_jcc_later(struct emit *e, unsigned condition);
-void emit_patch(uint8_t *displacement, const uint8_t *target_write);
+/* ---- fixed.c: entry, exits and what is shared by slow paths */
 
-static inline const uint8_t *emit_run_address(const struct emit *e, const uint8_t *write_address)
-{
-	return write_address + e->run_delta;
-}
+bool bt_make_fixed_code(struct bt *b, GError **error);
 
-/* Vector register n from or to vcpu: its low 16 bytes, the upper 16 (the low ones being there), or all. */
-void emit_vector_low(struct emit *e, bool store, unsigned n);
-void emit_vector_high(struct emit *e, bool store, unsigned n);
-void emit_vzeroupper(struct emit *e);
-/* ldmxcsr or stmxcsr gs:[offset]. */
-void emit_mxcsr(struct emit *e, bool store, size_t offset);
+/* ---- run.c: called from translated code */
 
-/* Flags between the host's register and vcpu.cc; RAX is scratch. */
-void emit_save_flags(struct emit *e);
-void emit_load_flags(struct emit *e);
+int bt_call_site(struct vcpu *v, const struct bt_site *site);
+int bt_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m);
+int bt_group_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m);
 
-/* ---- mangle.c: a plain instruction over the registers of translated code
- * ---------------------------------------- */
+/* ---- build.c */
 
-/* Can this plain instruction be put into a block as it is?  mode: BT_SSE and BT_AVX count. */
-bool mangle_possible(const struct decoded *d, const struct insn *i, unsigned mode);
+/* Translate the code at offset of the page in this mode (second: the page it goes on in); NULL: no room. */
+struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, struct code_page *second,
+	unsigned offset, unsigned mode);
 
-/* Emit it; a memory operand is at [r14]. */
-void mangle_emit(struct emit *e, const struct decoded *d, const struct insn *i, const uint8_t *code);
-/* Guest register n in a host register: where it lives, or loaded into `scratch`. */
-unsigned guest_reg(struct emit *e, unsigned n, unsigned scratch);
-/* Is it in memory only? */
-static inline bool guest_in_memory(unsigned n)
-{
-	return n >= 12;
-}
-/* The host register it lives in (not for those in memory). */
-unsigned guest_home(unsigned n);
-
-/* ---- build.c
- * ------------------------------------------------------------------------------------------------------- */
-
-/* Translate the code at guest (host address) in this mode; NULL: no room, flush and try again. */
-struct bt_block *bt_build(
-	struct vcpu *v, struct bt *b, struct code_page *page, unsigned offset, unsigned mode);
-
-/* ---- cache.c
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- cache.c */
 
 bool bt_cache_create(struct bt *b, GError **error);
 void bt_cache_destroy(struct bt *b);
-void bt_cache_flush(struct bt *b);
-struct bt_block *bt_cache_find(struct bt *b, const uint8_t *guest, unsigned mode);
+/* Forget everything.  Its pages' lists are the caller's business. */
+void bt_cache_flush(struct vcpu *v, struct bt *b);
+/* Room for one more block of any size, in the write mapping; evicts what has been there for longest. */
+struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b);
+/* The block made there is whole: it can be found from now on. */
 void bt_cache_insert(struct bt *b, struct bt_block *block);
+struct bt_block *bt_cache_find(
+	struct bt *b, const uint8_t *guest, const struct code_page *second, unsigned mode);
+/* Whose code is this? NULL: nobody's. */
+const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx);
+/* Nothing made from this page will be entered again. */
+void bt_cache_kill_page(struct bt *b, struct code_page *p);
+
+/* ---- recover.c: a host exception in translated code; false: it was not there */
+bool bt_recover(struct vcpu *v, const void *ucontext, uintptr_t pc);
+/* This thread's signals get a stack of their own; before (may be NULL): what they had. */
+void bt_signal_stack(struct bt *b, stack_t *before);
 
 #endif

@@ -2,10 +2,12 @@
 /*
  * bt/cache.c - where translated code lies, how it is found, and how it goes.
  *
- * Blocks of a page are dropped together when its bytes change; their host code stays where it is until the
- * cache is full and emptied as a whole.
+ * The cache is one piece of memory, mapped twice: written here, run there.  Blocks fill it region by region; when it is
+ * full the region that was filled first is emptied and filled again.  A block that dies early (its page was written)
+ * keeps its place until then, but its head leads out, because jump caches may still lead to it.  Only blocks of the same
+ * page jump to each other, and they die together, so no jump is ever left that leads into reused memory.
  */
-#include "monitor/engine/bt/bt.h"
+#include "monitor/engine/bt/build.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,60 +36,155 @@ static bool map_code(struct bt *b, GError **error)
 
 bool bt_cache_create(struct bt *b, GError **error)
 {
-	b->blocks = calloc(BT_BLOCKS_MAX, sizeof(*b->blocks));
 	b->buckets = calloc(BT_BUCKETS, sizeof(struct bt_block *));
-	b->jumps = calloc(BT_JUMPS, sizeof(*b->jumps));
-	b->sites = mmap(NULL, BT_SITES_MAX * sizeof(*b->sites), PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!b->blocks || !b->buckets || !b->jumps || b->sites == MAP_FAILED)
+	b->build = calloc(1, sizeof(struct build));
+	if (!b->buckets || !b->build)
 		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "memory for the translator");
 	return map_code(b, error);
 }
 
 void bt_cache_destroy(struct bt *b)
 {
-	free(b->blocks);
 	free(b->buckets);
-	free(b->jumps);
-	if (b->sites && b->sites != MAP_FAILED)
-		munmap(b->sites, BT_SITES_MAX * sizeof(*b->sites));
+	free(b->build);
 	if (b->rw && b->rw != MAP_FAILED)
 		munmap(b->rw, BT_CACHE_SIZE);
 	if (b->rx && b->rx != MAP_FAILED)
 		munmap(b->rx, BT_CACHE_SIZE);
 }
 
-void bt_cache_flush(struct bt *b)
+static void forget_jumps(struct vcpu *v)
+{
+	memset(v->bt.jump_tag, 0, sizeof(v->bt.jump_tag));
+	v->bt.link = NULL;
+}
+
+/* The code made once lies at the start of the first region. */
+static uint32_t region_start(const struct bt *b, unsigned r)
+{
+	return r ? 0 : (uint32_t)b->fixed;
+}
+
+void bt_cache_flush(struct vcpu *v, struct bt *b)
 {
 	memset(b->buckets, 0, BT_BUCKETS * sizeof(struct bt_block *));
-	memset(b->jumps, 0, BT_JUMPS * sizeof(*b->jumps));
-	b->used = b->fixed;
-	b->block_used = 0;
-	b->site_used = 0;
+	forget_jumps(v);
+	for (unsigned r = 0; r < BT_REGIONS; r++)
+		b->used[r] = region_start(b, r);
+	b->region = 0;
 }
 
-static unsigned bucket(const uint8_t *guest, unsigned mode)
+static uint8_t *region_base(const struct bt *b, unsigned r)
 {
-	uint64_t h = ((uintptr_t)guest ^ (uint64_t)mode << 57) * 0x9e3779b97f4a7c15ull;
-
-	return (unsigned)(h >> 48) & (BT_BUCKETS - 1);
+	return b->rw + (size_t)r * BT_REGION;
 }
 
-struct bt_block *bt_cache_find(struct bt *b, const uint8_t *guest, unsigned mode)
+static void evict(struct vcpu *v, struct bt *b, unsigned r)
 {
-	struct bt_block *k = b->buckets[bucket(guest, mode)];
+	uint8_t *at = region_base(b, r) + region_start(b, r), *end = region_base(b, r) + b->used[r];
 
-	while (k && (k->guest != guest || k->mode != mode || k->dead))
+	if (at == end)
+		return;
+	while (at < end) {
+		struct bt_block *k = (struct bt_block *)at;
+
+		if (!k->dead)
+			bt_cache_kill_page(b, k->page);
+		at += k->size;
+	}
+	b->used[r] = region_start(b, r);
+	b->stats.evictions++;
+	forget_jumps(v);
+}
+
+struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b)
+{
+	if (b->used[b->region] + BT_HOST_MAX > BT_REGION) {
+		b->region = (b->region + 1) % BT_REGIONS;
+		evict(v, b, b->region);
+	}
+	return (struct bt_block *)(region_base(b, b->region) + b->used[b->region]);
+}
+
+static struct bt_block **bucket(struct bt *b, const uint8_t *guest, unsigned mode)
+{
+	uint64_t h = ((uintptr_t)guest ^ (uint64_t)mode << 52) * 0x9e3779b97f4a7c15ull;
+
+	return &b->buckets[(h >> 48) & (BT_BUCKETS - 1)];
+}
+
+struct bt_block *bt_cache_find(
+	struct bt *b, const uint8_t *guest, const struct code_page *second, unsigned mode)
+{
+	struct bt_block *k = *bucket(b, guest, mode);
+
+	while (k && (k->guest != guest || k->mode != mode || k->second != second))
 		k = k->next;
 	return k;
 }
 
-void bt_cache_insert(struct bt *b, struct bt_block *block)
+/* Its place in a page's list: the link to the next one. */
+static struct bt_block **next_in(struct bt_block *k, const struct code_page *p)
 {
-	struct bt_block **head = &b->buckets[bucket(block->guest, block->mode)];
+	return &k->next_in_page[k->page != p];
+}
 
-	block->next = *head;
-	*head = block;
-	block->next_in_page = block->page->blocks;
-	block->page->blocks = block;
+void bt_cache_insert(struct bt *b, struct bt_block *k)
+{
+	struct bt_block **head = bucket(b, k->guest, k->mode);
+
+	k->next = *head;
+	*head = k;
+	k->next_in_page[0] = k->page->blocks;
+	k->page->blocks = k;
+	if (k->second) {
+		k->next_in_page[1] = k->second->blocks;
+		k->second->blocks = k;
+	}
+	b->used[b->region] += k->size;
+}
+
+const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx)
+{
+	size_t off = (size_t)(rx - b->rx);
+	unsigned r = (unsigned)(off / BT_REGION);
+	const uint8_t *at, *end;
+
+	if (rx < b->rx || off >= BT_CACHE_SIZE)
+		return NULL;
+	at = region_base(b, r) + region_start(b, r);
+	end = region_base(b, r) + b->used[r];
+	while (at < end) {
+		const struct bt_block *k = (const struct bt_block *)at;
+
+		if (rx >= k->host_code && rx < k->host_code + k->host_size)
+			return k;
+		at += k->size;
+	}
+	return NULL;
+}
+
+static void take_out(struct bt_block **list, const struct bt_block *k, const struct code_page *p)
+{
+	while (*list && *list != k)
+		list = p ? next_in(*list, p) : &(*list)->next;
+	if (*list)
+		*list = p ? *next_in(*list, p) : k->next;
+}
+
+void bt_cache_kill_page(struct bt *b, struct code_page *p)
+{
+	for (struct bt_block *k = p->blocks, *next; k; k = next) {
+		struct code_page *other = k->page == p ? k->second : k->page;
+		uint8_t *head = (uint8_t *)(k + 1);
+
+		next = *next_in(k, p);
+		k->dead = true;
+		head[0] = 0xe9;
+		le_store(head + 1, 4, (uint64_t)(k->out - BT_JMP_SIZE));
+		take_out(bucket(b, k->guest, k->mode), k, NULL);
+		if (other)
+			take_out(&other->blocks, k, other);
+	}
+	p->blocks = NULL;
 }

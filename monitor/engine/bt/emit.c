@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * bt/emit.c - bytes of host code.
- */
-#include "monitor/engine/bt/bt.h"
+#include "monitor/engine/bt/emit.h"
 
 #include "monitor/cpu/fpu.h"
 
 void emit_byte(struct emit *e, unsigned b)
 {
-	if (e->at < e->end)
+	if (likely(e->at < e->end))
 		*e->at++ = (uint8_t)b;
 	else
 		e->overflow = true;
@@ -16,8 +13,12 @@ void emit_byte(struct emit *e, unsigned b)
 
 void emit_bytes(struct emit *e, const void *p, unsigned n)
 {
-	for (const uint8_t *q = p; n; n--)
-		emit_byte(e, *q++);
+	if (unlikely((size_t)(e->end - e->at) < n)) {
+		e->overflow = true;
+		return;
+	}
+	memcpy(e->at, p, n);
+	e->at += n;
 }
 
 void emit_u32(struct emit *e, uint32_t v)
@@ -30,90 +31,167 @@ void emit_u64(struct emit *e, uint64_t v)
 	emit_bytes(e, &v, 8);
 }
 
-/* gs: [REX] op modrm(00 reg 100) sib(00 100 101) disp32: an absolute address under the segment. */
-static void vcpu_form(struct emit *e, unsigned width, unsigned opcode, unsigned reg, size_t offset)
+void emit_modrm_reg(struct emit *e, unsigned reg, unsigned rm)
 {
-	unsigned rex = (width == 8 ? 0x48 : 0x40) | (reg & 8) >> 1;
+	emit_byte(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
+}
 
-	emit_byte(e, 0x65);
-	if (rex != 0x40)
-		emit_byte(e, rex);
+void emit_modrm_mem(struct emit *e, unsigned reg, const struct host_mem *m)
+{
+	bool sib = m->index != H_NONE || (m->base & 7) == H_SP || m->base == H_NONE;
+	unsigned mod, rm = (reg & 7) << 3;
+
+	if (m->base == H_NONE) { /* mod 00, SIB base 101: displacement alone */
+		emit_byte(e, rm | 4);
+		emit_byte(e, (unsigned)m->scale << 6 | (m->index == H_NONE ? 4u : m->index & 7u) << 3 | 5);
+		emit_u32(e, (uint32_t)m->disp);
+		return;
+	}
+	mod = m->disp == 0 && (m->base & 7) != H_BP ? 0 : m->disp == (int8_t)m->disp ? 1 : 2;
+	emit_byte(e, mod << 6 | rm | (sib ? 4u : m->base & 7u));
+	if (sib)
+		emit_byte(e, (unsigned)m->scale << 6 | (m->index == H_NONE ? 4u : m->index & 7u) << 3 |
+				     (m->base & 7u));
+	if (mod == 1)
+		emit_byte(e, (uint8_t)m->disp);
+	else if (mod == 2)
+		emit_u32(e, (uint32_t)m->disp);
+}
+
+unsigned emit_rex_mem(unsigned width, unsigned reg, const struct host_mem *m)
+{
+	unsigned rex = (width == 8 ? 8u : 0) | (reg & 8) >> 1;
+
+	if (m->index != H_NONE)
+		rex |= (m->index & 8u) >> 2;
+	if (m->base != H_NONE)
+		rex |= (m->base & 8u) >> 3;
+	return rex;
+}
+
+static void emit_rex(struct emit *e, unsigned rex)
+{
+	if (rex)
+		emit_byte(e, 0x40 | rex);
+}
+
+void emit_op_mem(struct emit *e, unsigned width, unsigned opcode, unsigned reg, const struct host_mem *m)
+{
+	if (m->vcpu)
+		emit_byte(e, 0x65);
+	emit_rex(e, emit_rex_mem(width, reg, m));
 	emit_byte(e, opcode);
-	emit_byte(e, (reg & 7) << 3 | 4);
-	emit_byte(e, 0x25);
-	emit_u32(e, (uint32_t)offset);
+	emit_modrm_mem(e, reg, m);
+}
+
+void emit_op_reg(struct emit *e, unsigned width, unsigned opcode, unsigned reg, unsigned rm)
+{
+	emit_rex(e, (width == 8 ? 8u : 0) | (reg & 8) >> 1 | (rm & 8) >> 3);
+	emit_byte(e, opcode);
+	emit_modrm_reg(e, reg, rm);
 }
 
 void emit_load_vcpu(struct emit *e, unsigned width, unsigned reg, size_t offset)
 {
-	vcpu_form(e, width, 0x8b, reg, offset);
+	struct host_mem m = mem_vcpu(offset);
+
+	emit_op_mem(e, width, OP_LOAD, reg, &m);
 }
 
 void emit_store_vcpu(struct emit *e, unsigned width, unsigned reg, size_t offset)
 {
-	vcpu_form(e, width, 0x89, reg, offset);
+	struct host_mem m = mem_vcpu(offset);
+
+	emit_op_mem(e, width, OP_STORE, reg, &m);
 }
 
 void emit_op_vcpu(struct emit *e, unsigned opcode, unsigned reg, size_t offset)
 {
-	vcpu_form(e, 8, opcode, reg, offset);
+	struct host_mem m = mem_vcpu(offset);
+
+	emit_op_mem(e, 8, opcode, reg, &m);
+}
+
+void emit_set_vcpu(struct emit *e, size_t offset, uint32_t value)
+{
+	struct host_mem m = mem_vcpu(offset);
+
+	emit_op_mem(e, 4, 0xc7, 0, &m);
+	emit_u32(e, value);
+}
+
+void emit_compare_vcpu(struct emit *e, unsigned width, size_t offset, int8_t value)
+{
+	struct host_mem m = mem_vcpu(offset);
+
+	emit_op_mem(e, width, 0x83, IMM_CMP, &m);
+	emit_byte(e, (uint8_t)value);
 }
 
 void emit_mov(struct emit *e, unsigned width, unsigned dst, unsigned src)
 {
-	unsigned rex = (width == 8 ? 0x48 : 0x40) | (src & 8) >> 1 | (dst & 8) >> 3;
+	emit_op_reg(e, width, OP_STORE, src, dst);
+}
 
-	if (rex != 0x40)
-		emit_byte(e, rex);
-	emit_byte(e, 0x89);
-	emit_byte(e, 0xc0 | (src & 7) << 3 | (dst & 7));
+void emit_imm(struct emit *e, unsigned width, unsigned extension, unsigned reg, int32_t value)
+{
+	bool small = value == (int8_t)value;
+
+	emit_op_reg(e, width, small ? 0x83 : 0x81, extension, reg);
+	if (small)
+		emit_byte(e, (uint8_t)value);
+	else
+		emit_u32(e, (uint32_t)value);
 }
 
 void emit_mov_imm(struct emit *e, unsigned reg, uint64_t value)
 {
 	if (value >> 32 == 0) {
-		if (reg & 8)
-			emit_byte(e, 0x41);
+		emit_rex(e, (reg & 8) >> 3);
 		emit_byte(e, 0xb8 | (reg & 7));
 		emit_u32(e, (uint32_t)value);
 	} else if ((uint64_t)(int32_t)value == value) {
-		emit_byte(e, 0x48 | (reg & 8) >> 3);
-		emit_byte(e, 0xc7);
-		emit_byte(e, 0xc0 | (reg & 7));
+		emit_op_reg(e, 8, 0xc7, 0, reg);
 		emit_u32(e, (uint32_t)value);
 	} else {
-		emit_byte(e, 0x48 | (reg & 8) >> 3);
+		emit_rex(e, 8 | (reg & 8) >> 3);
 		emit_byte(e, 0xb8 | (reg & 7));
 		emit_u64(e, value);
 	}
 }
 
-void emit_lea(struct emit *e, unsigned width, unsigned reg, unsigned base, unsigned index, unsigned scale,
-	int32_t disp)
+void emit_lea(struct emit *e, unsigned width, unsigned reg, const struct host_mem *m)
 {
-	unsigned rex = (width == 8 ? 0x48 : 0x40) | (reg & 8) >> 1;
+	if (m->index == H_NONE && m->disp == 0 && m->base != H_NONE)
+		emit_mov(e, width, reg, m->base);
+	else
+		emit_op_mem(e, width, OP_LEA, reg, m);
+}
 
-	if (index != H_NONE)
-		rex |= (index & 8) >> 2;
-	if (base != H_NONE)
-		rex |= (base & 8) >> 3;
-	if (rex != 0x40)
-		emit_byte(e, rex);
-	emit_byte(e, 0x8d);
-	if (base == H_NONE) { /* mod 00, SIB base 101: disp32 alone */
-		emit_byte(e, (reg & 7) << 3 | 4);
-		emit_byte(e, scale << 6 | (index == H_NONE ? 4u : index & 7) << 3 | 5);
-	} else { /* mod 10: disp32, always through a SIB byte */
-		emit_byte(e, 0x80 | (reg & 7) << 3 | 4);
-		emit_byte(e, scale << 6 | (index == H_NONE ? 4u : index & 7) << 3 | (base & 7));
-	}
-	emit_u32(e, (uint32_t)disp);
+void emit_rorx(struct emit *e, unsigned reg, unsigned src, unsigned count)
+{
+	emit_byte(e, 0xc4);
+	emit_byte(e, (reg & 8 ? 0u : 0x80u) | 0x40 | (src & 8 ? 0u : 0x20u) | 3);
+	emit_byte(e, 0x7b);
+	emit_byte(e, 0xf0);
+	emit_modrm_reg(e, reg, src);
+	emit_byte(e, count);
 }
 
 void emit_jmp(struct emit *e, const uint8_t *target)
 {
 	emit_byte(e, 0xe9);
 	emit_u32(e, (uint32_t)(target - (emit_run_address(e, e->at) + 4)));
+}
+
+void emit_jmp_mem(struct emit *e, const struct host_mem *m)
+{
+	emit_op_mem(e, 4, 0xff, 4, m);
+}
+
+void emit_jmp_reg(struct emit *e, unsigned reg)
+{
+	emit_op_reg(e, 4, 0xff, 4, reg);
 }
 
 uint8_t *emit_jmp_later(struct emit *e)
@@ -137,61 +215,99 @@ uint8_t *emit_jcc_later(struct emit *e, unsigned condition)
 	return at;
 }
 
+uint8_t *emit_lea_later(struct emit *e, unsigned reg)
+{
+	uint8_t *at;
+
+	emit_rex(e, 8 | (reg & 8) >> 1);
+	emit_byte(e, OP_LEA);
+	emit_byte(e, (reg & 7) << 3 | 5);
+	at = e->at;
+	emit_u32(e, 0);
+	return at;
+}
+
+/* After an overflow the places are not all there: the block is thrown away. */
 void emit_patch(uint8_t *displacement, const uint8_t *target_write)
 {
 	le_store(displacement, 4, (uint64_t)(target_write - (displacement + 4)));
 }
 
-/* lahf; seto al; mov gs:[cc], ax: none of them changes a flag. */
+/* mov t0, rax; lahf; seto al; mov gs:[cc], ax; mov rax, t0: none of them changes a flag. */
 void emit_save_flags(struct emit *e)
 {
-	emit_byte(e, 0x9f);
-	emit_byte(e, 0x0f), emit_byte(e, 0x90), emit_byte(e, 0xc0);
-	emit_byte(e, 0x65), emit_byte(e, 0x66), emit_byte(e, 0x89), emit_byte(e, 0x04), emit_byte(e, 0x25);
-	emit_u32(e, offsetof(struct vcpu, cc));
+	static const uint8_t lahf_seto[] = { 0x9f, 0x0f, 0x90, 0xc0 };
+	struct host_mem cc = mem_vcpu(offsetof(struct vcpu, cc));
+
+	emit_mov(e, 8, T0, H_AX);
+	emit_bytes(e, lahf_seto, sizeof(lahf_seto));
+	emit_byte(e, 0x66);
+	emit_op_mem(e, 4, OP_STORE, H_AX, &cc);
+	emit_mov(e, 8, H_AX, T0);
 }
 
-/* movzx eax, word gs:[cc]; add al, 127 (OF from bit 0); sahf */
+/* movzx eax, word gs:[cc]; add al, 127 (OF from bit 0); sahf; with RAX kept in T0 */
 void emit_load_flags(struct emit *e)
 {
+	static const uint8_t add_sahf[] = { 0x04, 0x7f, 0x9e };
+
+	emit_mov(e, 8, T0, H_AX);
 	emit_byte(e, 0x65), emit_byte(e, 0x0f), emit_byte(e, 0xb7), emit_byte(e, 0x04), emit_byte(e, 0x25);
 	emit_u32(e, offsetof(struct vcpu, cc));
-	emit_byte(e, 0x04), emit_byte(e, 0x7f);
-	emit_byte(e, 0x9e);
+	emit_bytes(e, add_sahf, sizeof(add_sahf));
+	emit_mov(e, 8, H_AX, T0);
 }
 
 #define X_AT(off) (offsetof(struct vcpu, s.xsave) + (size_t)(off))
 
 /* movups xmm, gs:[..] or back */
-void emit_vector_low(struct emit *e, bool store, unsigned n)
+static void emit_vector_low(struct emit *e, bool store, unsigned n)
 {
+	struct host_mem m = mem_vcpu(X_AT(FX_XMM + 16 * n));
+
 	emit_byte(e, 0x65);
-	if (n & 8)
-		emit_byte(e, 0x44);
+	emit_rex(e, (n & 8) >> 1);
 	emit_byte(e, 0x0f), emit_byte(e, store ? 0x11 : 0x10);
-	emit_byte(e, (n & 7) << 3 | 4), emit_byte(e, 0x25);
-	emit_u32(e, (uint32_t)X_AT(FX_XMM + 16 * n));
+	emit_modrm_mem(e, n, &m);
 }
 
 /* vinsertf128 ymm, ymm, gs:[..], 1 or vextractf128 gs:[..], ymm, 1 */
-void emit_vector_high(struct emit *e, bool store, unsigned n)
+static void emit_vector_high(struct emit *e, bool store, unsigned n)
 {
+	struct host_mem m = mem_vcpu(X_AT(XS_AVX + 16 * n));
+
 	emit_byte(e, 0x65);
 	emit_byte(e, 0xc4), emit_byte(e, (n & 8 ? 0u : 0x80u) | 0x63);
 	emit_byte(e, store ? 0x7d : (~n & 15) << 3 | 5), emit_byte(e, store ? 0x19 : 0x18);
-	emit_byte(e, (n & 7) << 3 | 4), emit_byte(e, 0x25);
-	emit_u32(e, (uint32_t)X_AT(XS_AVX + 16 * n));
+	emit_modrm_mem(e, n, &m);
 	emit_byte(e, 1);
-}
-
-void emit_vzeroupper(struct emit *e)
-{
-	emit_byte(e, 0xc5), emit_byte(e, 0xf8), emit_byte(e, 0x77);
 }
 
 void emit_mxcsr(struct emit *e, bool store, size_t offset)
 {
+	struct host_mem m = mem_vcpu(offset);
+
 	emit_byte(e, 0x65), emit_byte(e, 0x0f), emit_byte(e, 0xae);
-	emit_byte(e, (store ? 3u : 2u) << 3 | 4), emit_byte(e, 0x25);
-	emit_u32(e, (uint32_t)offset);
+	emit_modrm_mem(e, store ? 3 : 2, &m);
+}
+
+void emit_vectors(struct emit *e, bool store, bool avx)
+{
+	static const uint8_t vzeroupper[] = { 0xc5, 0xf8, 0x77 };
+
+	for (unsigned n = 0; n < 16; n++) {
+		if (avx && store)
+			emit_vector_high(e, true, n);
+		emit_vector_low(e, store, n);
+		if (avx && !store)
+			emit_vector_high(e, false, n);
+	}
+	if (store) {
+		emit_mxcsr(e, true, X_AT(FX_MXCSR));
+		emit_mxcsr(e, false, offsetof(struct vcpu, host_mxcsr));
+		if (avx)
+			emit_bytes(e, vzeroupper, sizeof(vzeroupper));
+	} else {
+		emit_mxcsr(e, false, X_AT(FX_MXCSR));
+	}
 }

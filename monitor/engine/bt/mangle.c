@@ -1,80 +1,70 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bt/mangle.c - a plain instruction put into a block: the same instruction, other registers.
+ * bt/mangle.c - a plain instruction put into a block: the same instruction, other registers and operand.
  *
  * Works on bytes, by Zydis's account of them, so that what runs is the guest's very encoding.
  */
-#include "monitor/engine/bt/bt.h"
+#include "monitor/engine/bt/build.h"
 
 #include "monitor/cpu/arch.h"
 
-unsigned guest_home(unsigned n)
-{
-	return n == R_AX ? H_12 : n == R_SP ? H_15 : n;
-}
-
-unsigned guest_reg(struct emit *e, unsigned n, unsigned scratch)
-{
-	if (!guest_in_memory(n))
-		return guest_home(n);
-	emit_load_vcpu(e, 8, scratch, offsetof(struct vcpu, s.gpr) + 8 * n);
-	return scratch;
-}
-
-/* Where each guest register the instruction uses is while it runs. */
+/* Where each guest register the instruction names is while it runs. */
 struct mapping {
 	uint8_t host[16];
-	uint16_t used, written;
-	bool rax; /* RAX itself, because the instruction insists */
+	uint16_t moved;   /* those of them that live in memory */
+	uint16_t written; /* of those */
+	uint16_t read;
+	bool high;     /* names AH, CH, DH or BH */
 	bool possible;
 };
 
-static void note_operand(struct mapping *m, const ZydisDecodedOperand *op, unsigned *high, unsigned *bytes)
+/* Writes its whole destination whatever happens; BSF, say, does not. */
+static bool is_move(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_MOV || m == ZYDIS_MNEMONIC_MOVZX || m == ZYDIS_MNEMONIC_MOVSX ||
+	       m == ZYDIS_MNEMONIC_MOVSXD;
+}
+
+static void note_operand(struct mapping *m, const ZydisDecodedOperand *op, bool move)
 {
 	uint8_t g;
 	bool is_high;
 
 	if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || !insn_gpr(op->reg.value, &g, &is_high))
 		return;
-	m->used |= (uint16_t)(1u << g);
+	m->high |= is_high;
+	if (!in_memory(g))
+		return;
+	m->moved |= (uint16_t)(1u << g);
 	if (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
 		m->written |= (uint16_t)(1u << g);
-	if (op->encoding == ZYDIS_OPERAND_ENCODING_NONE) {
-		m->rax |= g == R_AX;
-		if (guest_in_memory(g) || g == R_SP)
-			m->possible = false;
-	}
-	if (is_high)
-		*high |= 1u << g;
-	else
-		*bytes |= 1u << g;
+	if (!move || (op->actions & ZYDIS_OPERAND_ACTION_MASK_READ) || op->size < 32)
+		m->read |= (uint16_t)(1u << g);
+	if (op->encoding == ZYDIS_OPERAND_ENCODING_NONE)
+		m->possible = false;
 }
 
-static void map(struct mapping *m, const struct decoded *d)
+static struct mapping map(const struct op *o)
 {
-	unsigned scratch[2] = { H_13, H_AX }, next = 0, high = 0, others = 0;
+	static const uint8_t scratch[2] = { T0, T1 };
+	struct mapping m = { .possible = true };
+	unsigned next = 0, room = o->i.flags & INSN_MEM ? 1 : 2;
 
-	*m = (struct mapping){ .possible = true };
-	for (unsigned k = 0; k < d->in.operand_count; k++)
-		note_operand(m, &d->op[k], &high, &others);
-	/* CH, DH and BH exist only without REX, which memory at [r14] and most other registers need. */
-	if (high && ((high | others) & ~0x0eu))
-		m->possible = false;
-	if (high && (d->in.attributes & ZYDIS_ATTRIB_HAS_MODRM) && d->in.raw.modrm.mod != 3)
-		m->possible = false;
+	for (unsigned k = 0; k < o->d.in.operand_count; k++)
+		note_operand(&m, &o->d.op[k], is_move(o->d.in.mnemonic));
 	for (unsigned g = 0; g < 16; g++) {
-		if (!(m->used & (1u << g)))
+		m.host[g] = (uint8_t)g;
+		if (!(m.moved & (1u << g)))
 			continue;
-		if (g == R_AX && m->rax) {
-			m->host[g] = H_AX;
-		} else if (!guest_in_memory(g)) {
-			m->host[g] = (uint8_t)guest_home(g);
-		} else if (next == (m->rax ? 1u : 2u)) {
-			m->possible = false;
-		} else {
-			m->host[g] = (uint8_t)scratch[next++];
-		}
+		if (next == room)
+			m.possible = false;
+		else
+			m.host[g] = scratch[next++];
 	}
+	/* AH, CH, DH and BH exist only without REX, which memory at T1 and the scratch registers need. */
+	if (m.high && (m.moved || (o->i.flags & INSN_MEM)))
+		m.possible = false;
+	return m;
 }
 
 /* May a vector instruction go in as it is? */
@@ -92,51 +82,48 @@ static bool vector_possible(const struct decoded *d, const struct insn *i, unsig
 	return true;
 }
 
-bool mangle_possible(const struct decoded *d, const struct insn *i, unsigned mode)
+bool mangle_possible(const struct op *o, unsigned mode)
 {
-	struct mapping m;
+	const struct decoded *d = &o->d;
 
-	if (!vector_possible(d, i, mode))
+	if (!vector_possible(d, &o->i, mode))
 		return false;
 	switch (d->in.mnemonic) {
-	case ZYDIS_MNEMONIC_DIV: /* may raise: the interpreter's thunk can */
-	case ZYDIS_MNEMONIC_IDIV:
-	case ZYDIS_MNEMONIC_CMPXCHG16B:
+	case ZYDIS_MNEMONIC_CMPXCHG16B: /* may raise #GP, and CPUID may not have it */
 		return false;
 	case ZYDIS_MNEMONIC_BT:
 	case ZYDIS_MNEMONIC_BTS:
 	case ZYDIS_MNEMONIC_BTR:
 	case ZYDIS_MNEMONIC_BTC:
-		if ((i->flags & INSN_MEM) && i->r[1] != OP_NONE)
+		if ((o->i.flags & INSN_MEM) && o->i.r[1] != OP_NONE)
 			return false;
 		break;
 	default:
 		break;
 	}
 	/* Accumulator moves to an absolute address have no ModRM to rewrite. */
-	if ((i->flags & INSN_MEM) && !(d->in.attributes & ZYDIS_ATTRIB_HAS_MODRM))
+	if ((o->i.flags & INSN_MEM) && !(d->in.attributes & ZYDIS_ATTRIB_HAS_MODRM))
 		return false;
-	map(&m, d);
-	return m.possible;
+	return map(o).possible;
 }
 
-/* Register numbers for the encoding's fields; -1: the field is not a general register. */
+/* Register numbers for the encoding's fields; -1: the field is not a register. */
 struct fields {
 	int reg, rm, vvvv, opcode;
 	bool force_rex; /* SPL BPL SIL DIL */
+	const struct host_mem *mem;
 };
 
-static struct fields fields_of(const struct mapping *m, const struct decoded *d)
+static struct fields fields_of(const struct mapping *m, const struct op *o, const struct host_mem *mem)
 {
-	struct fields f = { -1, -1, -1, -1, false };
+	struct fields f = { -1, -1, -1, -1, false, mem };
 
-	for (unsigned k = 0; k < d->in.operand_count; k++) {
-		const ZydisDecodedOperand *op = &d->op[k];
+	for (unsigned k = 0; k < o->d.in.operand_count; k++) {
+		const ZydisDecodedOperand *op = &o->d.op[k];
+		unsigned vector;
 		uint8_t g;
 		bool high;
 		int n;
-
-		unsigned vector;
 
 		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
@@ -168,50 +155,57 @@ static struct fields fields_of(const struct mapping *m, const struct decoded *d)
 	return f;
 }
 
-static bool is_memory(const struct decoded *d)
+/* R, X and B for the fields. */
+static unsigned rex_of(const struct fields *f)
 {
-	return (d->in.attributes & ZYDIS_ATTRIB_HAS_MODRM) && d->in.raw.modrm.mod != 3;
+	unsigned reg = f->reg >= 0 ? (unsigned)f->reg : 0;
+
+	if (f->mem)
+		return emit_rex_mem(4, reg, f->mem);
+	return (reg & 8) >> 1 | (f->rm >= 8 || f->opcode >= 8 ? 1u : 0u);
 }
 
 static void modrm(struct emit *e, const struct decoded *d, const struct fields *f)
 {
 	unsigned reg = f->reg >= 0 ? (unsigned)f->reg : d->in.raw.modrm.reg;
 
-	if (is_memory(d))
-		emit_byte(e, (reg & 7) << 3 | (H_14 & 7));
+	if (f->mem)
+		emit_modrm_mem(e, reg, f->mem);
 	else
-		emit_byte(e, 0xc0 | (reg & 7) << 3 | (f->rm >= 0 ? (unsigned)f->rm & 7 : d->in.raw.modrm.rm));
+		emit_modrm_reg(e, reg, f->rm >= 0 ? (unsigned)f->rm : d->in.raw.modrm.rm);
 }
 
-static void immediates(struct emit *e, const struct decoded *d, const uint8_t *code)
+static void immediates(struct emit *e, const struct op *o)
 {
 	for (unsigned k = 0; k < 2; k++)
-		emit_bytes(e, code + d->in.raw.imm[k].offset, d->in.raw.imm[k].size / 8u);
+		emit_bytes(e, o->code + o->d.in.raw.imm[k].offset, o->d.in.raw.imm[k].size / 8u);
 }
 
-static void emit_vex(struct emit *e, const struct decoded *d, const uint8_t *code, const struct fields *f)
+static void emit_vex(struct emit *e, const struct op *o, const struct fields *f)
 {
-	unsigned r = f->reg >= 8 ? 0 : 0x80, b = is_memory(d) || f->rm >= 8 ? 0 : 0x20;
-	unsigned vvvv = f->vvvv >= 0 ? (unsigned)~f->vvvv & 15 : 15;
-	/* Outside 64-bit mode W does not widen general registers (vectors with W set do not come here then).
-	 */
+	const struct decoded *d = &o->d;
+	unsigned rex = rex_of(f), vvvv = f->vvvv >= 0 ? (unsigned)~f->vvvv & 15 : 15;
+	/* Outside 64-bit mode W does not widen general registers (vectors with W set do not come here then). */
 	unsigned w = d->in.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 ? d->in.raw.vex.W : 0u;
 
 	emit_byte(e, 0xc4);
-	emit_byte(e, r | 0x40 | b | d->in.raw.vex.m_mmmm);
+	emit_byte(e, (~rex & 7) << 5 | d->in.raw.vex.m_mmmm);
 	emit_byte(e, w << 7 | vvvv << 3 | (unsigned)d->in.raw.vex.L << 2 | d->in.raw.vex.pp);
 	emit_byte(e, d->in.opcode);
 	modrm(e, d, f);
-	immediates(e, d, code);
+	immediates(e, o);
 }
 
-static void emit_prefixes(struct emit *e, const struct decoded *d, const struct insn *i)
+static void emit_prefixes(struct emit *e, const struct op *o, const struct fields *f)
 {
-	bool has66 = d->in.operand_width == 16 && !(i->fpu & FPU_SSE);
+	const struct decoded *d = &o->d;
+	bool has66 = d->in.operand_width == 16 && !(o->i.fpu & FPU_SSE);
 
 	for (unsigned k = 0; k < d->in.raw.prefix_count; k++)
 		has66 |= d->in.raw.prefixes[k].type == ZYDIS_PREFIX_TYPE_MANDATORY &&
 			 d->in.raw.prefixes[k].value == 0x66;
+	if (f->mem && f->mem->vcpu)
+		emit_byte(e, 0x65);
 	if (has66)
 		emit_byte(e, 0x66);
 	for (unsigned k = 0; k < d->in.raw.prefix_count; k++) {
@@ -219,24 +213,19 @@ static void emit_prefixes(struct emit *e, const struct decoded *d, const struct 
 			d->in.raw.prefixes[k].value != 0x66)
 			emit_byte(e, d->in.raw.prefixes[k].value);
 	}
-	if (i->flags & INSN_LOCK)
+	if (o->i.flags & INSN_LOCK)
 		emit_byte(e, 0xf0);
 }
 
-static void emit_legacy(struct emit *e, const struct decoded *d, const uint8_t *code, const struct insn *i,
-	const struct fields *f)
+static void emit_legacy(struct emit *e, const struct op *o, const struct fields *f)
 {
-	unsigned opcode = d->in.opcode, rex = f->force_rex ? 0x40 : 0;
+	const struct decoded *d = &o->d;
+	unsigned opcode = d->in.opcode;
+	unsigned rex = rex_of(f) | (d->in.raw.rex.W ? 8u : 0u);
 
-	emit_prefixes(e, d, i);
-	if (d->in.raw.rex.W)
-		rex |= 0x48;
-	if (f->reg >= 8)
-		rex |= 0x44;
-	if (is_memory(d) || f->rm >= 8 || f->opcode >= 8)
-		rex |= 0x41;
-	if (rex)
-		emit_byte(e, rex);
+	emit_prefixes(e, o, f);
+	if (rex || f->force_rex)
+		emit_byte(e, 0x40 | rex);
 	if (d->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && opcode >= 0x40 && opcode <= 0x4f) {
 		/* One-byte INC and DEC became REX prefixes. */
 		emit_byte(e, 0xff);
@@ -254,30 +243,75 @@ static void emit_legacy(struct emit *e, const struct decoded *d, const uint8_t *
 	emit_byte(e, f->opcode >= 0 ? (opcode & ~7u) | ((unsigned)f->opcode & 7) : opcode);
 	if (d->in.attributes & ZYDIS_ATTRIB_HAS_MODRM)
 		modrm(e, d, f);
-	immediates(e, d, code);
+	immediates(e, o);
 }
 
-void mangle_emit(struct emit *e, const struct decoded *d, const struct insn *i, const uint8_t *code)
+/* A register that lives in memory may be used there, if the form with memory does the same. */
+static bool use_in_place(const struct op *o, const struct mapping *m, const struct fields *f)
 {
-	struct mapping m;
-	struct fields f;
+	const ZydisDecodedOperand *rm = NULL;
+	ZydisMnemonic n = o->d.in.mnemonic;
 
-	map(&m, d);
-	f = fields_of(&m, d);
-	for (unsigned g = 12; g < 16; g++) {
-		if (m.used & (1u << g))
-			emit_load_vcpu(e, 8, m.host[g], offsetof(struct vcpu, s.gpr) + 8 * g);
+	if (o->i.fpu || (o->i.flags & INSN_MEM) || f->rm < 0 || !(o->d.in.attributes & ZYDIS_ATTRIB_HAS_MODRM))
+		return false;
+	for (unsigned k = 0; k < o->d.in.operand_count; k++) {
+		if (o->d.op[k].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
+			rm = &o->d.op[k];
 	}
-	if (m.rax)
-		emit_mov(e, 8, H_AX, H_12);
-	if (d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
-		emit_vex(e, d, code, &f);
+	if (!rm || __builtin_popcount(m->moved) != 1 || f->rm < T0)
+		return false;
+	if (f->reg >= T0 || f->vvvv >= (int)T0)
+		return false; /* the same register twice */
+	/* Flags that shifts leave undefined differ between their forms. */
+	if (o->d.in.meta.category == ZYDIS_CATEGORY_SHIFT || o->d.in.meta.category == ZYDIS_CATEGORY_ROTATE)
+		return false;
+	if (n == ZYDIS_MNEMONIC_XCHG || n == ZYDIS_MNEMONIC_BT || n == ZYDIS_MNEMONIC_BTS ||
+		n == ZYDIS_MNEMONIC_BTR || n == ZYDIS_MNEMONIC_BTC || n == ZYDIS_MNEMONIC_NOP)
+		return false;
+	/* A 32-bit result clears the upper half only in a register. */
+	return !(rm->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) || rm->size != 32;
+}
+
+static void emit_any(struct emit *e, const struct op *o, const struct fields *f)
+{
+	if (o->d.in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+		emit_vex(e, o, f);
 	else
-		emit_legacy(e, d, code, i, &f);
-	for (unsigned g = 12; g < 16; g++) {
-		if (m.written & (1u << g))
-			emit_store_vcpu(e, 8, m.host[g], offsetof(struct vcpu, s.gpr) + 8 * g);
+		emit_legacy(e, o, f);
+}
+
+void mangle(struct build *u, const struct op *o, struct host_mem *mem)
+{
+	struct emit *e = &u->e;
+	struct mapping m = map(o);
+	struct fields f = fields_of(&m, o, mem);
+	struct host_mem there;
+
+	if (!m.moved) {
+		emit_any(e, o, &f);
+		return;
 	}
-	if (m.rax && (m.written & 1u))
-		emit_mov(e, 8, H_12, H_AX);
+	if (use_in_place(o, &m, &f)) {
+		there = mem_vcpu(GPR_OFFSET(m.moved & 1u << R_14 ? R_14 : R_15));
+		f.rm = -1;
+		f.mem = &there;
+		emit_any(e, o, &f);
+		return;
+	}
+	if (mem && mem->index == T0) { /* T0 is needed */
+		emit_lea(e, 8, T1, mem);
+		*mem = mem_at(T1, 0);
+		u->t1_group = -1;
+	}
+	for (unsigned g = R_14; g <= R_15; g++) {
+		if (m.moved & 1u << g && m.host[g] == T1)
+			u->t1_group = -1;
+		if (m.read & 1u << g)
+			emit_load_vcpu(e, 8, m.host[g], GPR_OFFSET(g));
+	}
+	emit_any(e, o, &f);
+	for (unsigned g = R_14; g <= R_15; g++) {
+		if (m.written & 1u << g)
+			emit_store_vcpu(e, 8, m.host[g], GPR_OFFSET(g));
+	}
 }

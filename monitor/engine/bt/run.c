@@ -1,110 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bt/run.c - the way into translated code and out again, and the engine around it.
+ * bt/run.c - the engine: finding the block to run, running it, and what translated code asks of C.
  *
- * Promise: at every exit the guest's state is whole in struct vcpu; attention is seen at the head of every
- * block. Threads: the vCPU's own; invalidation from others goes through interp's posted writes.
+ * Promise: at every exit the guest's state is whole in struct vcpu; attention is seen wherever code can loop.
+ * Threads: the vCPU's own; invalidation from others goes through interp's posted writes.
  */
 #include "monitor/engine/bt/bt.h"
 
+#include "monitor/cpu/arch.h"
 #include "monitor/cpu/fpu.h"
 #include "monitor/cpu/segment.h"
 
 #include "base/log.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-#include <asm/prctl.h>
 
-/* ---- code made once
- * -------------------------------------------------------------------------------------------------- */
+/* ---- called from translated code */
 
-/* Guest registers that live in host registers. */
-static void emit_registers(struct emit *e, bool store)
-{
-	for (unsigned g = 0; g < 12; g++)
-		(store ? emit_store_vcpu : emit_load_vcpu)(
-			e, 8, guest_home(g), offsetof(struct vcpu, s.gpr) + 8 * g);
-}
-
-#define GUEST_MXCSR (offsetof(struct vcpu, s.xsave) + FX_MXCSR)
-#define HOST_MXCSR  offsetof(struct vcpu, host_mxcsr)
-
-/* C runs with the host's MXCSR, translated code with the guest's. */
-static void emit_to_c(struct emit *e)
-{
-	emit_mxcsr(e, true, GUEST_MXCSR);
-	emit_mxcsr(e, false, HOST_MXCSR);
-	emit_registers(e, true);
-}
-
-static void emit_restore_host(struct emit *e)
-{
-	static const uint8_t code[] = {
-		0x48, 0x83, 0xc4, 8, /* add rsp, 8 */
-		0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b,
-		0xc3, /* pop r15..r12 rbp rbx; ret */
-	};
-
-	emit_bytes(e, code, sizeof(code));
-}
-
-/* void enter(code, v): GS base is v already. */
-static void emit_enter(struct emit *e)
-{
-	static const uint8_t save[] = {
-		0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57, /* push rbx rbp r12..r15 */
-		0x48, 0x83, 0xec, 8,                                        /* sub rsp, 8 */
-		0x48, 0x89, 0xf8,                                           /* mov rax, rdi */
-	};
-	static const uint8_t jump[] = { 0xff, 0xe0 }; /* jmp rax */
-
-	emit_bytes(e, save, sizeof(save));
-	emit_mxcsr(e, false, GUEST_MXCSR);
-	emit_registers(e, false);
-	emit_bytes(e, jump, sizeof(jump));
-}
-
-/* Through the jump cache to the linear address in R14, or out to look it up. */
-static void emit_indirect_jump(struct emit *e)
-{
-	static const uint8_t index[] = {
-		0x44, 0x89, 0xf0, /* mov eax, r14d */
-		0xc1, 0xe8, 9,    /* shr eax, 9 */
-		0x44, 0x31, 0xf0, /* xor eax, r14d */
-		0x25,             /* and eax, imm32 */
-	};
-	static const uint8_t scale[] = { 0xc1, 0xe0, 4 };                           /* shl eax, 4 */
-	static const uint8_t tag[] = { 0x4d, 0x89, 0xf5 };                          /* mov r13, r14 */
-	static const uint8_t compare[] = { 0x4c, 0x3b, 0x28 };                      /* cmp r13, [rax] */
-	static const uint8_t page[] = { 0x49, 0x81, 0xe6, 0x00, 0xf0, 0xff, 0xff }; /* and r14, -4096 */
-	static const uint8_t jump[] = { 0xff, 0x60, 0x08 };                         /* jmp [rax + 8] */
-	uint8_t *miss;
-
-	emit_bytes(e, index, sizeof(index));
-	emit_u32(e, BT_JUMPS - 1);
-	emit_bytes(e, scale, sizeof(scale));
-	emit_bytes(e, tag, sizeof(tag));
-	emit_op_vcpu(e, 0x33, H_13, offsetof(struct vcpu, bt.context));
-	emit_op_vcpu(e, 0x03, H_AX, offsetof(struct vcpu, bt.jumps));
-	emit_bytes(e, compare, sizeof(compare));
-	miss = emit_jcc_later(e, 5);
-	emit_bytes(e, page, sizeof(page));
-	emit_store_vcpu(e, 8, H_14, offsetof(struct vcpu, bt.page));
-	emit_bytes(e, jump, sizeof(jump));
-	emit_patch(miss, e->at);
-}
-
-static unsigned jump_index(uint64_t la)
-{
-	return (uint32_t)((uint32_t)la >> 9 ^ (uint32_t)la) & (BT_JUMPS - 1);
-}
-
-/* One instruction by its semantics, from inside a block; nonzero: leave the block (RIP is right). */
-static int call_site(struct vcpu *v, const struct bt_site *site)
+int bt_call_site(struct vcpu *v, const struct bt_site *site)
 {
 	int r;
 
@@ -121,65 +38,45 @@ static int call_site(struct vcpu *v, const struct bt_site *site)
 	return 1;
 }
 
-/* RAX: site, R13: where to go on. */
-static void emit_slow(struct emit *e)
+/* The interpreter does the instruction at RIP. */
+static void one_instruction(struct vcpu *v, struct bt *b)
 {
-	static const uint8_t call[] = {
-		0x41, 0x55, 0x41, 0x55,       /* push r13 twice: the stack stays aligned */
-		0x48, 0x89, 0xc6,             /* mov rsi, rax */
-		0xf3, 0x48, 0x0f, 0xae, 0xcf, /* rdgsbase rdi */
-	};
-	static const uint8_t after[] = {
-		0xff, 0xd0,             /* call rax */
-		0x41, 0x5d, 0x41, 0x5d, /* pop r13 twice */
-		0x85, 0xc0,             /* test eax, eax */
-	};
-	static const uint8_t jump[] = { 0x41, 0xff, 0xe5 }; /* jmp r13 */
-	uint8_t *leave;
-
-	emit_to_c(e);
-	emit_bytes(e, call, sizeof(call));
-	emit_mov_imm(e, H_AX, (uintptr_t)call_site);
-	emit_bytes(e, after, sizeof(after));
-	leave = emit_jcc_later(e, 5);
-	emit_mxcsr(e, false, GUEST_MXCSR);
-	emit_registers(e, false);
-	emit_load_flags(e);
-	emit_bytes(e, jump, sizeof(jump));
-	emit_patch(leave, e->at);
-	emit_restore_host(e);
+	b->held = b->in.left - 1;
+	b->in.left = 1;
+	b->stats.singles++;
+	interp_run_freely(v, &b->in, NULL);
+	b->in.left += b->held;
+	b->held = 0;
 }
 
-static const uint8_t *here(const struct emit *e)
+int bt_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m)
 {
-	return emit_run_address(e, e->at);
+	struct bt *b = v->engine_data;
+	uint64_t next;
+
+	b->stats.misses++;
+	v->s.rip = v->bt.page + m->offset;
+	if (m->align && la & (m->align - 1u))
+		cpu_raise_error(v, EXC_GP, 0);
+	if ((la & (PAGE_SIZE - 1)) + m->size <= PAGE_SIZE && v->view != TLB_CHECKED &&
+		access_fill(v, la, m->kind))
+		return 0;
+	next = v->s.rip + m->len;
+	one_instruction(v, b);
+	if (m->len && v->s.rip == next && !atomic_load_explicit(&v->attention, memory_order_relaxed))
+		return 1;
+	return 2;
 }
 
-static bool make_fixed_code(struct bt *b, GError **error)
+int bt_group_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m)
 {
-	struct emit e = { .at = b->rw, .end = b->rw + 4096, .run_delta = b->rx - b->rw };
+	struct bt *b = v->engine_data;
 
-	b->enter = (void (*)(const uint8_t *, struct vcpu *))(uintptr_t)here(&e);
-	emit_enter(&e);
-	b->slow = here(&e);
-	emit_slow(&e);
-	b->indirect = here(&e);
-	emit_indirect_jump(&e);
-	b->exit_lookup = here(&e); /* R14: the guest's RIP; a miss above falls in here */
-	emit_store_vcpu(&e, 8, H_14, offsetof(struct vcpu, s.rip));
-	emit_to_c(&e);
-	emit_restore_host(&e);
-	b->exit_link = here(&e);
-	emit_store_vcpu(&e, 8, H_AX, offsetof(struct vcpu, bt.link));
-	emit_jmp(&e, b->exit_lookup);
-	if (e.overflow)
-		return fail(error, SERAI_ERROR_HOST, "the translator's own code does not fit");
-	b->fixed = b->used = (size_t)(e.at - b->rw + 63) & ~63ull;
-	return true;
+	b->stats.misses++;
+	return v->view == TLB_CHECKED || !access_fill_softly(v, la, m->kind);
 }
 
-/* ---- the engine
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- what may be run */
 
 #define MXCSR_MASKED 0x1f80u
 
@@ -214,102 +111,143 @@ static bool can_translate(const struct vcpu *v)
 
 static void forget(struct vcpu *v, struct code_page *p)
 {
-	struct bt *b = v->engine_data;
-
-	for (struct bt_block *k = p->blocks; k; k = k->next_in_page)
-		k->dead = true;
-	if (p->blocks)
-		b->context_flushes = UINT64_MAX; /* no jump may lead there any more */
-	p->blocks = NULL;
+	bt_cache_kill_page(v->engine_data, p);
 }
 
 static void forget_all(struct vcpu *v)
 {
-	bt_cache_flush(v->engine_data);
+	bt_cache_flush(v, v->engine_data);
 }
 
-/* The jump cache's tag follows everything a linear address's meaning depends on. */
+/* ---- the jump cache */
+
+static unsigned jump_index(uint64_t la)
+{
+	return (((uint32_t)la >> BT_JUMP_SHIFT | (uint32_t)la << (32 - BT_JUMP_SHIFT)) ^ (uint32_t)la) &
+	       (BT_JUMPS - 1);
+}
+
+static uint32_t new_context(struct vcpu *v, struct bt *b)
+{
+	if (++b->context_count == 1u << 15) {
+		memset(b->contexts, 0, sizeof(b->contexts));
+		memset(v->bt.jump_tag, 0, sizeof(v->bt.jump_tag));
+		b->context_count = 1;
+	}
+	return b->context_count;
+}
+
+/* Everything a linear address's meaning depends on, as a number in the bits over a canonical address's sign. */
 static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 {
-	unsigned key = mode << 1 | (v->cpl == 3);
+	uint64_t generation = tlb_code_generation(v);
+	struct bt_context *c = &b->contexts[(generation * 31 + mode) % ARRAY_LEN(b->contexts)];
 
-	if (b->context_flushes != v->tlb_flushes) {
-		b->context_flushes = v->tlb_flushes;
-		if (++b->context_count == 1u << 8) {
-			b->context_count = 1;
-			memset(b->jumps, 0, BT_JUMPS * sizeof(*b->jumps));
-		}
-	}
-	/* 15 bits over a canonical address's sign: two contexts never give one tag. */
-	v->bt.context = (uint64_t)(b->context_count << 7 | key) << 48;
+	if (unlikely(c->generation != generation || c->mode != mode || !c->id))
+		*c = (struct bt_context){ generation, mode, new_context(v, b) };
+	v->bt.context = (uint64_t)c->id << 48;
 }
 
-static void link_block(struct vcpu *v, struct bt *b, const struct bt_block *block)
+/* ---- finding the block */
+
+/* The jump that asked leads to this block from now on. */
+static void link_block(struct vcpu *v, struct bt *b, const struct bt_block *k)
 {
+	const uint8_t *to = k->host_code;
 	uint8_t *at = v->bt.link;
 
-	if (at)
-		le_store(b->rw + (at - b->rx), 4, (uint64_t)(block->host_code - (at + 4)));
+	if (!at || k->second)
+		return;
+	if (v->bt.link_kind == LINK_FORWARD_VECTORS || (v->bt.link_kind == LINK_FORWARD && !k->uses_vectors))
+		to += k->skip;
+	b->stats.links++;
+	le_store(b->rw + (at - b->rx), 4, (uint64_t)(to - (at + 4)));
+}
+
+/* The page that the instruction at la goes on in, when it is the page's last one; NULL: it does not. */
+static struct code_page *second_page(struct vcpu *v, struct bt *b, const struct code_page *page, uint64_t la)
+{
+	unsigned off = (unsigned)(la & (PAGE_SIZE - 1));
+	struct decoded d;
+	struct insn i;
+
+	if (off <= PAGE_SIZE - 15 ||
+		insn_decode(page->host + off, PAGE_SIZE - off, v->code_size, &i, &d) != DECODE_MORE)
+		return NULL;
+	return interp_code_page_at(v, &b->in, (la + PAGE_SIZE - off) & v->la_mask);
+}
+
+static struct bt_block *find_or_build(struct vcpu *v, struct bt *b, unsigned mode, uint64_t *la)
+{
+	struct code_page *page = interp_code_page(v, &b->in, la), *second;
+	unsigned off = (unsigned)(*la & (PAGE_SIZE - 1));
+	struct bt_block *k;
+
+	if (!page)
+		return NULL;
+	k = bt_cache_find(b, page->host + off, NULL, mode);
+	if (k)
+		return k;
+	second = second_page(v, b, page, *la);
+	if (second) {
+		page = interp_code_page(v, &b->in, la); /* looking up the other may have made room */
+		k = page ? bt_cache_find(b, page->host + off, second, mode) : NULL;
+		if (k || !page)
+			return k;
+	}
+	return bt_build(v, b, page, second, off, mode);
 }
 
 /* The block at CS:RIP; NULL: let the interpreter do one instruction. */
 static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 {
+	unsigned single = v->bt.single ? BT_SINGLE : 0;
+	struct bt_block *k;
 	uint64_t la;
-	struct code_page *page = interp_code_page(v, &b->in, &la);
-	struct bt_block *block;
-	unsigned off = (unsigned)(la & (PAGE_SIZE - 1));
 
-	if (!page)
+	b->stats.dispatches++;
+	v->bt.single = 0;
+	k = find_or_build(v, b, mode | single, &la);
+	if (!k)
 		return NULL;
-	block = bt_cache_find(b, page->host + off, mode);
-	if (!block) {
-		block = bt_build(v, b, page, off, mode);
-		if (!block) {
-			v->bt.link = NULL;
-			code_cache_flush(&b->in.code, v);
-			interp_forget_thunks(&b->in);
-			page = interp_code_page(v, &b->in, &la);
-			block = page ? bt_build(v, b, page, off, mode) : NULL;
-		}
+	link_block(v, b, k);
+	if (!single) {
+		unsigned n = jump_index(la);
+
+		v->bt.jump_tag[n] = la ^ v->bt.context;
+		v->bt.jump_host[n] = k->host_code;
 	}
-	if (!block || !block->host_code)
-		return NULL;
-	link_block(v, b, block);
-	b->jumps[jump_index(la)] = (struct bt_jump){ la ^ v->bt.context, block->host_code };
 	v->bt.page = la & PAGE_MASK;
-	return block;
+	return k;
 }
 
-static void one_instruction(struct vcpu *v, struct bt *b)
+static unsigned extra_mode(const struct vcpu *v, const struct bt *b)
 {
-	b->held = b->in.left - 1;
-	b->in.left = 1;
-	interp_run_freely(v, &b->in, NULL);
-	b->in.left += b->held;
-	b->held = 0;
+	return (b->counting ? BT_COUNT : 0) | (v->precise_flags ? BT_PRECISE : 0);
 }
 
 static void run_block(struct vcpu *v, struct bt *b)
 {
 	unsigned mode = mode_of(v);
-	struct bt_block *block;
+	struct bt_block *k;
 
 	if (mode == BT_NONE) {
 		v->bt.link = NULL;
+		v->bt.single = 0;
 		interp_run_freely(v, &b->in, can_translate);
 		return;
 	}
+	mode |= extra_mode(v, b);
 	update_context(v, b, mode);
-	block = find_block(v, b, mode);
+	k = find_block(v, b, mode);
 	v->bt.link = NULL;
-	if (!block || b->in.left < BT_BLOCK_MAX) {
+	if (!k || (b->counting && b->in.left < BT_BLOCK_MAX)) {
 		one_instruction(v, b);
 		return;
 	}
 	v->bt.left = MIN_OF(b->in.left, (uint64_t)INT64_MAX);
 	b->entered = v->bt.left;
-	b->enter(block->host_code, v);
+	b->enter(k->host_code, v);
 	b->in.left -= b->entered - v->bt.left;
 	b->entered = v->bt.left;
 }
@@ -322,6 +260,7 @@ static void settle_budget(struct vcpu *v, struct bt *b)
 	b->in.left += b->held;
 	b->held = 0;
 	v->bt.link = NULL;
+	v->bt.single = 0;
 }
 
 static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
@@ -353,6 +292,8 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 	}
 }
 
+/* ---- the engine */
+
 static void set_gs_base(uint64_t base)
 {
 	__asm__ volatile("wrgsbase %0" : : "r"(base));
@@ -370,39 +311,55 @@ static enum vcpu_exit bt_run(struct vcpu *v, uint64_t budget)
 {
 	struct bt *b = v->engine_data;
 	uint64_t before = gs_base();
+	stack_t signal_stack;
 	enum vcpu_exit why;
 
 	b->in.thread = pthread_self();
 	b->in.left = b->in.counted = MIN_OF(budget, (uint64_t)INT64_MAX);
+	b->counting = budget != UINT64_MAX;
 	b->entered = v->bt.left = 0;
 	v->bt.link = NULL;
+	v->bt.single = 0;
+	v->bt.self = v;
+	v->vectors_out = 1;
 	atomic_store(&v->attention, 1);
 	set_gs_base((uintptr_t)v);
+	bt_signal_stack(b, &signal_stack);
 	interp_trap_enter(v);
 	why = loop(v, b);
 	interp_trap_enter(NULL);
+	sigaltstack(&signal_stack, NULL);
 	set_gs_base(before);
 	atomic_fetch_add(&v->stats.instructions, b->in.counted - b->in.left);
 	return why;
+}
+
+static bool host_is_fit(GError **error)
+{
+	if (!(getauxval(AT_HWCAP2) & 2))
+		return fail(error, SERAI_ERROR_HOST,
+			"engine bt: this kernel does not let programs set the GS base");
+	if (!__builtin_cpu_supports("bmi2"))
+		return fail(error, SERAI_ERROR_HOST, "engine bt: this processor has no BMI2");
+	return true;
 }
 
 static bool bt_create(struct vcpu *v, GError **error)
 {
 	struct bt *b;
 
-	if (!(getauxval(AT_HWCAP2) & 2))
-		return fail(error, SERAI_ERROR_HOST,
-			"engine bt: this kernel does not let programs set the GS base");
+	if (!host_is_fit(error))
+		return false;
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "memory for the translator");
 	v->engine = &engine_bt;
-	if (!interp_init(v, &b->in, error) || !bt_cache_create(b, error) || !make_fixed_code(b, error))
+	if (!interp_init(v, &b->in, error) || !bt_cache_create(b, error) || !bt_make_fixed_code(b, error))
 		return false;
+	bt_cache_flush(v, b);
 	b->in.code.dropped = forget;
 	b->in.code.flushed = forget_all;
-	b->context_flushes = UINT64_MAX;
-	v->bt.jumps = b->jumps;
+	b->in.recover = bt_recover;
 	return true;
 }
 

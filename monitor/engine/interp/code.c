@@ -55,7 +55,7 @@ void code_cache_flush(struct code_cache *c, struct vcpu *v)
 	memset(c->buckets, 0, BUCKETS * sizeof(struct code_page *));
 	c->page_used = 0;
 	c->insn_used = 1;
-	memset(v->tlb->code, 0, sizeof(v->tlb->code));
+	tlb_flush_code(v);
 	v->stats.code_flushes++;
 }
 

@@ -94,7 +94,6 @@ static enum decode_result decode(struct vcpu *v, struct interp *in, const uint8_
 
 static struct code_page *lookup_page(struct vcpu *v, struct interp *in, uint64_t la)
 {
-	struct tlb_entry *e = tlb_slot(v->tlb->code[v->cpl == 3], la);
 	struct code_page *p;
 	struct page_walk w;
 	uint8_t *host;
@@ -112,24 +111,17 @@ static struct code_page *lookup_page(struct vcpu *v, struct interp *in, uint64_t
 		forget_everything(v, in);
 		p = code_page_get(&in->code, host);
 	}
-	if (w.page_size > PAGE_SIZE) {
-		v->tlb->large_low = MIN_OF(v->tlb->large_low, la & ~(w.page_size - 1));
-		v->tlb->large_high = MAX_OF(v->tlb->large_high, la | (w.page_size - 1));
-	}
-	e->tag = tlb_tag(v, la);
-	e->addend = (uintptr_t)p;
+	tlb_fill(v, v->cpl == 3 ? TLB_USER : TLB_SUPER_OPEN, TLB_CODE, la, (uintptr_t)p,
+		(struct tlb_page){ w.page_size, w.global });
 	return p;
 }
 
 /* The page's bytes, NULL: not memory.  Raises what executing there raises. */
 static const uint8_t *code_bytes(struct vcpu *v, struct interp *in, uint64_t la)
 {
-	const struct tlb_entry *e = tlb_slot(v->tlb->code[v->cpl == 3], la);
-	const struct code_page *p;
+	const struct code_page *p = tlb_find_code(v, la);
 
-	if (likely(e->tag == tlb_tag(v, la)))
-		p = (const struct code_page *)e->addend;
-	else
+	if (unlikely(!p))
 		p = lookup_page(v, in, la);
 	return p ? p->host : NULL;
 }
@@ -239,17 +231,19 @@ static const struct insn *build_run(struct vcpu *v, struct interp *in, struct co
 	return first;
 }
 
+struct code_page *interp_code_page_at(struct vcpu *v, struct interp *in, uint64_t la)
+{
+	struct code_page *p = tlb_find_code(v, la);
+
+	return likely(p) ? p : lookup_page(v, in, la);
+}
+
 struct code_page *interp_code_page(struct vcpu *v, struct interp *in, uint64_t *la)
 {
-	const struct tlb_entry *e;
-
 	*la = v->code_size == CODE_64 ? v->s.rip : (v->s.seg[S_CS].base + v->s.rip) & 0xffffffffu;
 	if (v->code_size != CODE_64 && v->s.rip > v->s.seg[S_CS].limit)
 		cpu_raise_error(v, EXC_GP, 0);
-	e = tlb_slot(v->tlb->code[v->cpl == 3], *la);
-	if (likely(e->tag == tlb_tag(v, *la)))
-		return (struct code_page *)e->addend;
-	return lookup_page(v, in, *la);
+	return interp_code_page_at(v, in, *la);
 }
 
 static const struct insn *fetch_slow(struct vcpu *v, struct interp *in, uint64_t la)
@@ -281,7 +275,7 @@ static const struct insn *fetch_slow(struct vcpu *v, struct interp *in, uint64_t
 const struct insn *interp_fetch(struct vcpu *v, struct interp *in)
 {
 	uint64_t la = v->s.rip;
-	const struct tlb_entry *e;
+	const struct code_page *p;
 
 	if (v->code_size != CODE_64) {
 		const struct segment *cs = &v->s.seg[S_CS];
@@ -293,9 +287,8 @@ const struct insn *interp_fetch(struct vcpu *v, struct interp *in)
 		if (unlikely(cs->limit - v->s.rip < RUN_MAX * CODE_BYTES_MAX && cs->limit != 0xffffffffu))
 			return fetch_oneshot(v, in, la);
 	}
-	e = tlb_slot(v->tlb->code[v->cpl == 3], la);
-	if (likely(e->tag == tlb_tag(v, la))) {
-		const struct code_page *p = (const struct code_page *)e->addend;
+	p = tlb_find_code(v, la);
+	if (likely(p)) {
 		const uint32_t *index = p->index[v->code_size];
 		uint32_t at = index ? index[la & (PAGE_SIZE - 1)] : 0;
 

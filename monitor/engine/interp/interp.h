@@ -21,6 +21,8 @@ struct oneshot {
 };
 
 struct interp {
+	/* The translator's: a host exception at pc in its code, whose state it brings into the vCPU.  May be NULL. */
+	bool (*recover)(struct vcpu *v, const void *ucontext, uintptr_t pc);
 	struct thunk_arena thunks;
 	struct code_cache code;
 	pthread_t thread;            /* the vCPU's */
@@ -45,6 +47,8 @@ void interp_run_freely(struct vcpu *v, struct interp *in, bool (*enough)(const s
 /* The record of the page CS:RIP lies in, and the linear address; NULL: not memory.  Raises as a fetch does.
  */
 struct code_page *interp_code_page(struct vcpu *v, struct interp *in, uint64_t *la);
+/* The same for any linear address. */
+struct code_page *interp_code_page_at(struct vcpu *v, struct interp *in, uint64_t la);
 
 /* vtable's invalidate. */
 void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len);

@@ -45,8 +45,9 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 	struct vcpu *v = running;
 	const struct interp *in = v ? v->engine_data : NULL;
+	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
 
-	if (!in || !thunk_arena_contains(&in->thunks, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP])) {
+	if (!in || !(thunk_arena_contains(&in->thunks, pc) || (in->recover && in->recover(v, uc, pc)))) {
 		not_ours(sig, info, context);
 		return;
 	}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bt/access.c - guest memory from translated code: the one place that knows how.
+ *
+ * A look-up: T0 is the linear address, T1 the TLB's entry; the address less the entry's tag is the offset in the page
+ * when it hits, and too large for the access when it misses or the access leaves the page.  A group's look-up covers
+ * the range of all its accesses and leaves the origin's host address in a slot of the vCPU, from where each access
+ * takes it without a check.  Where that fails, the block goes on in a variant in which every access checks for itself.
+ */
+#include "monitor/engine/bt/build.h"
+
+#define SLOT(n) (offsetof(struct vcpu, bt.slot) + 8 * (size_t)(n))
+
+static bool uses_segment(const struct access *a)
+{
+	return a->seg == S_FS || a->seg == S_GS;
+}
+
+bool access_possible(const struct build *u, const struct access *a, int64_t disp)
+{
+	if (disp != (int32_t)disp)
+		return false;
+	if (u->width == 8) /* T1 is not free for it while the address is made again */
+		return !a->narrow || !in_memory(a->index);
+	if (a->seg == S_FS)
+		return u->mode & BT_PLAIN_FS;
+	if (a->seg == S_GS)
+		return u->mode & BT_PLAIN_GS;
+	return a->seg == S_DS || a->seg == S_SS;
+}
+
+unsigned guest_reg(struct build *u, unsigned n, unsigned scratch)
+{
+	if (!in_memory(n))
+		return n;
+	if (scratch == T1)
+		u->t1_group = -1;
+	emit_load_vcpu(&u->e, 8, scratch, GPR_OFFSET(n));
+	return scratch;
+}
+
+/* T0 <- base + index + disp of the operand, truncated to its width; T1 is lost when both live in memory. */
+static void emit_offset(struct build *u, const struct access *a, int64_t disp)
+{
+	struct host_mem m = { H_NONE, H_NONE, a->scale, false, (int32_t)disp };
+
+	if (a->base == GPR_RIP) {
+		emit_load_vcpu(&u->e, 8, T0, offsetof(struct vcpu, bt.page));
+		m.base = T0;
+	} else if (a->base != GPR_NONE) {
+		m.base = (uint8_t)guest_reg(u, a->base, T0);
+	}
+	if (a->index != GPR_NONE)
+		m.index = (uint8_t)guest_reg(u, a->index, T1);
+	emit_lea(&u->e, a->narrow ? 4 : 8, T0, &m);
+}
+
+/* T0 <- the linear address of the operand. */
+static void emit_linear(struct build *u, const struct access *a, int64_t disp)
+{
+	emit_offset(u, a, disp);
+	if (!uses_segment(a))
+		return;
+	emit_op_vcpu(&u->e, OP_ADD, T0, offsetof(struct vcpu, seg_base) + 8 * a->seg);
+	if (u->width == 4)
+		emit_mov(&u->e, 4, T0, T0);
+}
+
+void access_emit_lea(struct build *u, const struct op *o)
+{
+	const struct insn *i = &o->i;
+	struct access a = { .base = i->base,
+		.index = i->index,
+		.scale = i->scale,
+		.seg = S_DS,
+		.narrow = i->addr_shift || u->width == 4 };
+	unsigned r = i->r[0];
+
+	u->t1_group = a.index != GPR_NONE && in_memory(a.index) ? -1 : u->t1_group;
+	emit_offset(u, &a, i->disp + (i->base == GPR_RIP ? o->offset : 0));
+	if (in_memory(r)) {
+		if (i->opsize == 4)
+			emit_mov(&u->e, 4, T0, T0);
+		emit_store_vcpu(&u->e, 8, T0, GPR_OFFSET(r));
+	} else {
+		emit_mov(&u->e, i->opsize, r, T0);
+	}
+}
+
+void emit_here(struct build *u, unsigned reg, int64_t offset)
+{
+	struct host_mem m = mem_at(reg, (int32_t)offset);
+
+	emit_load_vcpu(&u->e, 8, reg, offsetof(struct vcpu, bt.page));
+	if (offset || u->width == 4)
+		emit_lea(&u->e, u->width, reg, &m);
+}
+
+/* T0: linear address; behind it T1 is the addend of its page, or off to cold code. */
+static struct cold *emit_look_up(struct build *u, const struct op *o, const struct access *a, enum tlb_kind kind,
+	unsigned size, enum cold_kind how)
+{
+	struct emit *e = &u->e;
+	struct host_mem tag = mem_at(T1, 0), addend = mem_at(T1, 8);
+	uint8_t *again = e->at;
+	struct cold *c;
+
+	_Static_assert(PAGE_SHIFT - 8 == 4 && sizeof(struct tlb_entry) == 16, "the shift below");
+	emit_rorx(e, T1, T0, 8);
+	emit_imm(e, 4, IMM_AND, T1, (TLB_SIZE - 1) << 4);
+	emit_op_vcpu(e, OP_ADD, T1, offsetof(struct vcpu, tlb_data) + 8 * kind);
+	emit_op_mem(e, 8, OP_SUB, T0, &tag);
+	emit_imm(e, 8, IMM_CMP, T0, (int32_t)(PAGE_SIZE - size));
+	c = add_cold(u, how, emit_jcc_later(e, CC_A), o);
+	c->again = again;
+	c->access = a;
+	c->miss = (struct bt_miss){ o->offset, (uint16_t)size, (uint8_t)kind, 0 };
+	emit_op_mem(e, 8, OP_LOAD, T1, &addend);
+	return c;
+}
+
+/* T1: the page's addend.  The operand of an access by itself. */
+static struct host_mem operand(struct build *u, const struct access *a, int64_t disp)
+{
+	struct emit *e = &u->e;
+	struct host_mem m = mem_at(T1, (int32_t)disp);
+
+	if (a->narrow) { /* addresses wrap: once more from the registers */
+		emit_linear(u, a, disp);
+		emit_op_reg(e, 8, OP_ADD, T1, T0);
+		return mem_at(T1, 0);
+	}
+	if (uses_segment(a))
+		emit_op_vcpu(e, OP_ADD, T1, offsetof(struct vcpu, seg_base) + 8 * a->seg);
+	if (a->base == GPR_RIP)
+		emit_op_vcpu(e, OP_ADD, T1, offsetof(struct vcpu, bt.page));
+	else if (a->base != GPR_NONE && in_memory(a->base))
+		emit_op_vcpu(e, OP_ADD, T1, GPR_OFFSET(a->base));
+	else if (a->base != GPR_NONE && a->index == GPR_NONE)
+		m = (struct host_mem){ a->base, T1, 0, false, (int32_t)disp };
+	else if (a->base != GPR_NONE)
+		emit_op_reg(e, 8, OP_ADD, T1, a->base);
+	if (a->index != GPR_NONE) {
+		m.index = (uint8_t)guest_reg(u, a->index, T0);
+		m.scale = a->scale;
+	}
+	return m;
+}
+
+/* The look-up of a group, before instruction o: its origin's host address into T1 and its slot. */
+static void emit_group(struct build *u, const struct op *o, const struct access *a, int64_t now, unsigned n)
+{
+	struct emit *e = &u->e;
+	struct group *g = &u->group[n];
+	struct cold *c;
+
+	flush_sp(u);
+	emit_linear(u, a, g->low - now);
+	c = emit_look_up(u, o, a, g->kind, (unsigned)(g->high - g->low), COLD_GROUP_MISS);
+	c->target = g->low - now;
+	if (a->narrow) {
+		struct host_mem origin = mem_at(T1, (int32_t)-g->low);
+
+		operand(u, a, g->low - now);
+		emit_lea(e, 8, T1, &origin);
+	} else {
+		struct host_mem origin = operand(u, a, -now);
+
+		emit_lea(e, 8, T1, &origin);
+	}
+	emit_store_vcpu(e, 8, T1, SLOT(n));
+	g->checked = true;
+	u->t1_group = (int)n;
+}
+
+void access_emit_early(struct build *u)
+{
+	for (unsigned n = 0; n < u->groups; n++) {
+		if (!u->group[n].early)
+			continue;
+		u->group[n].key.base = R_SP;
+		emit_group(u, &u->op[0], &u->group[n].key, 0, n);
+	}
+}
+
+struct host_mem access_emit(struct build *u, const struct op *o, unsigned k)
+{
+	const struct access *a = &o->access[k];
+	struct cold *c;
+
+	if (a->group >= 0) {
+		if (!u->group[a->group].checked) {
+			flags_clobbered(u, o->live_in);
+			emit_group(u, o, a, a->now, (unsigned)a->group);
+		} else if (u->t1_group != a->group) {
+			emit_load_vcpu(&u->e, 8, T1, SLOT(a->group));
+			u->t1_group = a->group;
+		}
+		return mem_at(T1, (int32_t)a->disp);
+	}
+	flags_clobbered(u, o->live_in);
+	flush_sp(u);
+	u->t1_group = -1;
+	emit_linear(u, a, a->disp - a->now);
+	c = emit_look_up(u, o, a, a->kind, a->size, COLD_MISS);
+	c->target = a->disp - a->now;
+	return operand(u, a, a->disp - a->now);
+}
+
+/* To the variant of the code from here on in which every access checks for itself. */
+static void emit_single_exit(struct build *u, const struct cold *c)
+{
+	struct emit *e = &u->e;
+	uint8_t *link = emit_jmp_later(e), *lea;
+
+	emit_patch(link, e->at);
+	emit_here(u, T0, c->op->offset);
+	lea = emit_lea_later(e, T1);
+	emit_patch(lea, link);
+	emit_jmp(e, u->b->exit_single);
+}
+
+void access_emit_cold(struct build *u, const struct cold *c)
+{
+	struct emit *e = &u->e;
+	uint8_t *lea, *crossing = NULL, *failed;
+	struct bt_miss miss = c->miss;
+
+	emit_patch(c->from, e->at);
+	if (c->kind == COLD_GROUP_MISS) { /* the page is there, but the range leaves it */
+		emit_imm(e, 8, IMM_CMP, T0, PAGE_SIZE);
+		crossing = emit_jcc_later(e, CC_B);
+	}
+	emit_linear(u, c->access, c->target);
+	lea = emit_lea_later(e, T1);
+	emit_jmp(e, c->kind == COLD_MISS ? u->b->miss : u->b->group_miss);
+	emit_patch(lea, e->at);
+	miss.align = c->op->i.align;
+	miss.len = c->op->kind >= K_JMP ? 0 : c->op->i.len;
+	emit_bytes(e, &miss, sizeof(miss));
+	/* Come back here when there is nothing to look up any more, or behind it to do so again. */
+	failed = emit_jmp_later(e);
+	emit_linear(u, c->access, c->target);
+	emit_patch(emit_jmp_later(e), c->again);
+	if (c->kind == COLD_MISS) {
+		struct host_mem sp = mem_at(H_SP, -c->sp);
+
+		emit_patch(failed, e->at);
+		if (c->sp)
+			emit_lea(e, u->width, H_SP, &sp);
+		emit_patch(emit_jmp_later(e), c->back ? c->back : c->again);
+		return;
+	}
+	emit_patch(failed, e->at);
+	emit_patch(crossing, e->at);
+	emit_single_exit(u, c);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bt/build.h - making one block: what its builders know of it.
+ *
+ * scan.c decodes the guest code and finds out what each instruction needs; build.c walks over the result and emits
+ * host code, with access.c for memory, flow.c for the ways out, mangle.c for plain instructions.  The hot path is
+ * emitted in order; what is rarely taken is remembered as `struct cold` and emitted behind it.
+ */
+#ifndef SERAI_MONITOR_ENGINE_BT_BUILD_H
+#define SERAI_MONITOR_ENGINE_BT_BUILD_H
+
+#include "monitor/engine/bt/bt.h"
+#include "monitor/engine/bt/emit.h"
+#include "monitor/engine/operands.h"
+
+#define GROUPS_MAX 16
+#define COLD_MAX   (3 * BT_BLOCK_MAX + 8)
+#define STATUS     0x8d5u /* CF PF AF ZF SF OF */
+
+enum op_kind {
+	K_SITE,  /* through its semantics */
+	K_LEAVE_BLOCK, /* the same, and nothing behind it belongs to the block */
+	K_NOTHING,
+	K_COPY,  /* the same bytes */
+	K_PLAIN, /* re-encoded */
+	K_LEA,
+	K_PUSH,
+	K_POP,
+	K_LEAVE,
+	K_JMP,     /* direct, like the next two; a followed one is K_NOTHING */
+	K_CALL,
+	K_JCC,
+	K_LOOP, /* LOOP and JRCXZ */
+	K_JMP_TO, /* indirect */
+	K_CALL_TO,
+	K_RET,
+};
+
+/* One memory access of an instruction. */
+struct access {
+	uint8_t base, index, scale, seg; /* as in struct insn */
+	bool narrow;                     /* 32-bit addresses */
+	uint8_t kind;                    /* enum tlb_kind */
+	uint16_t size;
+	int8_t group;    /* of accesses that one look-up serves; -1: by itself */
+	uint16_t vid[2]; /* the values of base and index when the instruction runs */
+	int64_t disp;
+	int64_t now; /* how far base and index have moved from those values' origins */
+};
+
+struct op {
+	struct insn i;
+	struct decoded d;
+	const uint8_t *code;
+	uint16_t offset;   /* in the page */
+	uint8_t kind;
+	uint8_t accesses;
+	struct access access[2];
+	uint16_t tested, written, killed; /* flags */
+	uint16_t live_in, live_out;       /* flags somebody may read before they are written again */
+	uint16_t target_live;             /* of K_JCC, K_LOOP, K_JMP: at its target */
+	uint16_t gprs_used, gprs_written; /* a bit each, implicit ones too */
+	int64_t target;                   /* of a direct branch: offset from the page's start */
+};
+
+/* Accesses that lie so near to each other that one look-up may serve them all. */
+struct group {
+	struct access key; /* of the first: registers, values, segment */
+	int64_t low, high; /* range of displacements from the origin, bytes */
+	uint8_t kind;
+	uint8_t uses;
+	bool sealed;  /* only reads, and a branch lies behind the first: nothing may make it a write any more */
+	bool checked; /* code for the look-up has been emitted */
+	bool early;   /* the look-up stands at the block's head */
+};
+
+/* Where the guest's flags are. */
+enum flags_at { FLAGS_LOST, FLAGS_MEMORY, FLAGS_HOST, FLAGS_BOTH };
+
+enum cold_kind { COLD_SITE, COLD_MISS, COLD_GROUP_MISS, COLD_EXIT, COLD_LOOKUP };
+
+/* Cold code to come: a jump to it waits at `from`. */
+struct cold {
+	uint8_t kind;
+	uint8_t *from;
+	uint8_t *again; /* misses: the look-up */
+	uint8_t *back;  /* where the block goes on; NULL: nowhere */
+	int sp;         /* and by how much the host's RSP differs from the guest's there */
+	const struct op *op;
+	struct host_mem ea; /* misses: the linear address */
+	const struct access *access;
+	struct bt_miss miss;
+	int64_t target; /* exit: offset of the next instruction from the page's start */
+	uint32_t site;  /* its number */
+	bool look_up;   /* exit: the mode may have changed, so nothing may be assumed of what comes next */
+	bool tagged;    /* lookup: T0 is a tag */
+};
+
+struct build {
+	struct vcpu *v;
+	struct bt *b;
+	struct code_page *page, *second;
+	struct bt_block *block;
+	struct emit e;
+	unsigned mode, width;   /* width: 8 or 4, of the stack and of addresses */
+	unsigned start;         /* offset of the first instruction in the page */
+	unsigned limit;         /* instructions at most */
+	uint8_t straddling[32]; /* bytes of an instruction on two pages */
+	/* scan.c's */
+	struct op op[BT_BLOCK_MAX];
+	unsigned count;
+	unsigned end;       /* offset of what comes behind the last instruction */
+	bool falls_through; /* the last instruction goes on there */
+	bool end_unsure;    /* what is there lies on two pages, or is no instruction */
+	struct group group[GROUPS_MAX];
+	unsigned groups;
+	uint16_t live_at_end;
+	/* while emitting */
+	enum flags_at flags;
+	int sp_pending; /* the guest's RSP is the host's plus this */
+	int t1_group;   /* whose address is in T1; -1: nobody's */
+	bool uses_vectors;
+	bool ended;
+	struct cold cold[COLD_MAX];
+	unsigned colds;
+	struct bt_point point[BT_BLOCK_MAX];
+	unsigned points;
+	struct bt_site site[BT_BLOCK_MAX * 2];
+	uint8_t *site_at[BT_BLOCK_MAX * 2]; /* displacements that lead to them */
+	unsigned sites;
+};
+
+#define GPR_OFFSET(n) (offsetof(struct vcpu, s.gpr) + 8 * (size_t)(n))
+
+/* Guest registers that live in memory. */
+static inline bool in_memory(unsigned n)
+{
+	return n == R_14 || n == R_15;
+}
+
+/* ---- scan.c */
+
+/* Decode from u->start; false: not even the first instruction can be in a block. */
+bool scan(struct build *u);
+
+/* ---- mangle.c */
+
+/* Can this plain instruction be re-encoded?  memory: its operand will be at T1. */
+bool mangle_possible(const struct op *o, unsigned mode);
+/* Emit it; m: its memory operand, or NULL. T0 and T1 may be lost. */
+void mangle(struct build *u, const struct op *o, struct host_mem *m);
+
+/* ---- access.c */
+
+/* Code for access k of the instruction: returns where it is. T0 is free behind it but for an index. */
+struct host_mem access_emit(struct build *u, const struct op *o, unsigned k);
+/* Look-ups that stand at the head. */
+void access_emit_early(struct build *u);
+/* Can the address be made inline? */
+bool access_possible(const struct build *u, const struct access *a, int64_t disp);
+/* The operand of LEA. */
+void access_emit_lea(struct build *u, const struct op *o);
+/* A guest register in a host register: where it lives, or loaded into `scratch`. */
+unsigned guest_reg(struct build *u, unsigned n, unsigned scratch);
+/* T0 <- the linear address that an offset from the page's start has now. */
+void emit_here(struct build *u, unsigned reg, int64_t offset);
+/* The cold half of a miss. */
+void access_emit_cold(struct build *u, const struct cold *c);
+
+/* ---- flow.c */
+
+void flow_exit(struct build *u, int64_t target);
+void flow_jcc(struct build *u, const struct op *o);
+void flow_loop(struct build *u, const struct op *o);
+void flow_call(struct build *u, const struct op *o);
+void flow_ret(struct build *u, const struct op *o);
+void flow_indirect(struct build *u, const struct op *o);
+void flow_emit_cold(struct build *u, const struct cold *c);
+
+/* ---- build.c */
+
+struct cold *add_cold(struct build *u, enum cold_kind kind, uint8_t *from, const struct op *o);
+/* A site for this instruction; returns its number. */
+uint32_t add_site(struct build *u, const struct op *o);
+/* Jump there if the condition holds: the instruction is carried out by its semantics instead. */
+struct cold *site_if(struct build *u, unsigned condition, const struct op *o);
+/* The host's RSP is the guest's. */
+void flush_sp(struct build *u);
+/* The host's flags are about to be lost; live: those that must not be. */
+void flags_clobbered(struct build *u, uint16_t live);
+/* vcpu.cc has those that are live. */
+void flags_to_memory(struct build *u, uint16_t live);
+void flags_to_host(struct build *u);
+
+#endif

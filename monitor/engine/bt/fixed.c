@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bt/fixed.c - code made once: the way into translated code, the ways out, and what slow paths share.
+ *
+ * Translated code has no stack of its own: whoever wants C brings the registers into the vCPU and takes C's stack.
+ */
+#include "monitor/engine/bt/build.h"
+
+#include "monitor/cpu/arch.h"
+#include "monitor/cpu/fpu.h"
+
+#define BT_AT(field) offsetof(struct vcpu, bt.field)
+
+/* Guest registers that live in host registers; all, or those that C may have changed. */
+static void emit_registers(struct emit *e, bool store, uint16_t which)
+{
+	for (unsigned g = 0; g < 14; g++) {
+		if (which & 1u << g)
+			(store ? emit_store_vcpu : emit_load_vcpu)(e, 8, g, GPR_OFFSET(g));
+	}
+}
+
+#define ALL 0x3fffu
+/* RAX RCX RDX RSP RSI RDI R8..R11 */
+#define CALLER_SAVED 0x0fd7u
+
+/* RBX <- the guest's vector registers were in; they are out. */
+static void emit_vectors_out(struct emit *e, bool avx, bool note)
+{
+	uint8_t *out;
+
+	if (note)
+		emit_load_vcpu(e, 4, H_BX, offsetof(struct vcpu, vectors_out));
+	emit_compare_vcpu(e, 4, offsetof(struct vcpu, vectors_out), 0);
+	out = emit_jcc_later(e, CC_NE);
+	emit_vectors(e, true, avx);
+	emit_set_vcpu(e, offsetof(struct vcpu, vectors_out), 1);
+	emit_patch(out, e->at);
+}
+
+static void emit_vectors_in(struct emit *e, bool avx)
+{
+	emit_vectors(e, false, avx);
+	emit_set_vcpu(e, offsetof(struct vcpu, vectors_out), 0);
+}
+
+/* As emit_vectors_out found them. */
+static void emit_vectors_back(struct emit *e, bool avx)
+{
+	uint8_t *out;
+
+	emit_op_reg(e, 4, 0x85, H_BX, H_BX); /* test ebx, ebx */
+	out = emit_jcc_later(e, CC_NE);
+	emit_vectors_in(e, avx);
+	emit_patch(out, e->at);
+}
+
+static const uint8_t *here(const struct emit *e)
+{
+	return emit_run_address(e, e->at);
+}
+
+/* void enter(code, v): GS base is v already. */
+static void emit_enter(struct emit *e)
+{
+	static const uint8_t save[] = {
+		0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57, /* push rbx rbp r12..r15 */
+		0x48, 0x83, 0xec, 8,                                        /* sub rsp, 8 */
+	};
+
+	emit_bytes(e, save, sizeof(save));
+	emit_store_vcpu(e, 8, H_SP, BT_AT(host_sp));
+	emit_mov(e, 8, T0, H_DI);
+	emit_registers(e, false, ALL);
+	emit_jmp_reg(e, T0);
+}
+
+/* Back to enter's caller; C's stack is in use. */
+static void emit_return(struct emit *e)
+{
+	static const uint8_t restore[] = {
+		0x48, 0x83, 0xc4, 8, /* add rsp, 8 */
+		0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b,
+		0xc3, /* pop r15..r12 rbp rbx; ret */
+	};
+
+	emit_bytes(e, restore, sizeof(restore));
+}
+
+static void emit_to_c(struct emit *e)
+{
+	emit_registers(e, true, ALL);
+	emit_load_vcpu(e, 8, H_SP, BT_AT(host_sp));
+}
+
+static void emit_exits(struct bt *b, struct emit *e, bool avx)
+{
+	b->exit_lookup = here(e);
+	emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, s.rip));
+	emit_to_c(e);
+	emit_vectors_out(e, avx, false);
+	emit_return(e);
+	for (unsigned k = 0; k < ARRAY_LEN(b->exit_link); k++) {
+		b->exit_link[k] = here(e);
+		emit_store_vcpu(e, 8, T1, BT_AT(link));
+		emit_set_vcpu(e, BT_AT(link_kind), k);
+		emit_jmp(e, b->exit_lookup);
+	}
+	b->exit_single = here(e);
+	emit_store_vcpu(e, 8, T1, BT_AT(link));
+	emit_set_vcpu(e, BT_AT(link_kind), LINK_ANY);
+	b->exit_single_lookup = here(e);
+	emit_set_vcpu(e, BT_AT(single), 1);
+	emit_jmp(e, b->exit_lookup);
+}
+
+static void emit_call(struct emit *e, uintptr_t function)
+{
+	emit_mov_imm(e, H_AX, function);
+	emit_op_reg(e, 4, 0xff, 2, H_AX);
+}
+
+/* T0: site, T1: where to go on. */
+static void emit_site(struct emit *e, bool avx)
+{
+	struct host_mem resume = mem_vcpu(BT_AT(resume));
+	uint8_t *leave;
+
+	emit_store_vcpu(e, 8, T1, BT_AT(resume));
+	emit_to_c(e);
+	emit_vectors_out(e, avx, true);
+	emit_mov(e, 8, H_SI, T0);
+	emit_load_vcpu(e, 8, H_DI, BT_AT(self));
+	emit_call(e, (uintptr_t)bt_call_site);
+	emit_op_reg(e, 4, 0x85, H_AX, H_AX);
+	leave = emit_jcc_later(e, CC_NE);
+	emit_vectors_back(e, avx);
+	emit_registers(e, false, ALL);
+	emit_load_flags(e);
+	emit_jmp_mem(e, &resume);
+	emit_patch(leave, e->at);
+	emit_return(e);
+}
+
+/*
+ * T0: linear address, T1: struct bt_miss.  0: look up again, behind the jump that follows it; 1: the instruction is
+ * done (a group: nothing is to be looked up), at that jump; 2: leave.
+ */
+static void emit_miss(struct emit *e, bool avx, uintptr_t function, bool group)
+{
+	struct host_mem again = mem_at(T1, sizeof(struct bt_miss) + BT_JMP_SIZE);
+	struct host_mem done = mem_at(T1, sizeof(struct bt_miss));
+	uint8_t *other, *leave = NULL;
+
+	emit_store_vcpu(e, 8, T1, BT_AT(resume));
+	emit_to_c(e);
+	emit_vectors_out(e, avx, true);
+	emit_mov(e, 8, H_SI, T0);
+	emit_mov(e, 8, H_DX, T1);
+	emit_load_vcpu(e, 8, H_DI, BT_AT(self));
+	emit_call(e, function);
+	emit_op_reg(e, 4, 0x85, H_AX, H_AX);
+	other = emit_jcc_later(e, CC_NE);
+	emit_vectors_back(e, avx);
+	emit_registers(e, false, CALLER_SAVED | 1u << R_BX);
+	emit_load_vcpu(e, 8, T1, BT_AT(resume));
+	emit_lea(e, 8, T1, &again);
+	emit_jmp_reg(e, T1);
+	emit_patch(other, e->at);
+	if (!group) {
+		emit_imm(e, 4, IMM_CMP, H_AX, 1);
+		leave = emit_jcc_later(e, CC_NE);
+	}
+	emit_vectors_back(e, avx);
+	emit_registers(e, false, ALL);
+	emit_load_flags(e);
+	emit_load_vcpu(e, 8, T1, BT_AT(resume));
+	emit_lea(e, 8, T1, &done);
+	emit_jmp_reg(e, T1);
+	if (leave) {
+		emit_patch(leave, e->at);
+		emit_return(e);
+	}
+}
+
+bool bt_make_fixed_code(struct bt *b, GError **error)
+{
+	struct emit e = {
+		.start = b->rw, .at = b->rw, .end = b->rw + 16384, .run_delta = b->rx - b->rw
+	};
+	bool avx = __builtin_cpu_supports("avx");
+
+	b->enter = (void (*)(const uint8_t *, struct vcpu *))(uintptr_t)here(&e);
+	emit_enter(&e);
+	b->site = here(&e);
+	emit_site(&e, avx);
+	b->miss = here(&e);
+	emit_miss(&e, avx, (uintptr_t)bt_miss, false);
+	b->group_miss = here(&e);
+	emit_miss(&e, avx, (uintptr_t)bt_group_miss, true);
+	b->load_vectors = here(&e);
+	emit_vectors_in(&e, avx);
+	emit_jmp_reg(&e, T1);
+	emit_exits(b, &e, avx);
+	if (e.overflow)
+		return fail(error, SERAI_ERROR_HOST, "the translator's own code does not fit");
+	b->fixed = (size_t)(e.at - b->rw + 63) & ~63ull;
+	return true;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bt/flow.c - the ways out of a block.
+ *
+ * Within a page jumps are linked: they lead to an exit until the exit has found the target, and to the target from
+ * then on.  Everything else goes through the jump cache, looked up inline; its entries are tagged with what their
+ * meaning depends on (run.c).
+ */
+#include "monitor/engine/bt/build.h"
+
+#define JUMP_TAG(reg) ((struct host_mem){ H_NONE, reg, 3, true, (int32_t)offsetof(struct vcpu, bt.jump_tag) })
+#define JUMP_HOST(reg) ((struct host_mem){ H_NONE, reg, 3, true, (int32_t)offsetof(struct vcpu, bt.jump_host) })
+
+/* From T0, the linear address; T1 is lost. sp: what is to be added to RSP when it is found. */
+static struct cold *emit_jump_cache(struct build *u, const struct op *o, enum cold_kind miss, int sp)
+{
+	struct emit *e = &u->e;
+	struct host_mem tag = JUMP_TAG(T1), host = JUMP_HOST(T1);
+	struct cold *c;
+
+	emit_rorx(e, T1, T0, BT_JUMP_SHIFT);
+	emit_op_reg(e, 4, OP_XOR, T1, T0);
+	emit_imm(e, 4, IMM_AND, T1, BT_JUMPS - 1);
+	emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
+	emit_op_mem(e, 8, OP_CMP, T0, &tag);
+	c = add_cold(u, miss, emit_jcc_later(e, CC_NE), o);
+	c->tagged = true;
+	if (sp) {
+		struct host_mem m = mem_at(H_SP, sp);
+
+		emit_lea(e, u->width, H_SP, &m);
+	}
+	emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
+	emit_imm(e, 8, IMM_AND, T0, (int32_t)PAGE_MASK);
+	emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, bt.page));
+	emit_jmp_mem(e, &host);
+	return c;
+}
+
+static bool in_page(const struct build *u, int64_t target)
+{
+	return target >= 0 && target < (int64_t)PAGE_SIZE && !(u->end_unsure && target == u->end);
+}
+
+void flow_exit(struct build *u, int64_t target)
+{
+	flush_sp(u);
+	if (in_page(u, target)) {
+		add_cold(u, COLD_EXIT, emit_jmp_later(&u->e), &u->op[u->count - 1])->target = target;
+	} else {
+		emit_here(u, T0, target);
+		emit_jump_cache(u, &u->op[u->count - 1], COLD_LOOKUP, 0);
+	}
+	u->ended = true;
+}
+
+/* The condition code of a Jcc is the low half of its opcode. */
+void flow_jcc(struct build *u, const struct op *o)
+{
+	flush_sp(u);
+	flags_to_host(u);
+	flags_to_memory(u, o->target_live);
+	add_cold(u, COLD_EXIT, emit_jcc_later(&u->e, o->d.in.opcode & 15), o)->target = o->target;
+}
+
+void flow_loop(struct build *u, const struct op *o)
+{
+	struct emit *e = &u->e;
+	struct host_mem less = mem_at(H_CX, -1);
+	bool loop = o->d.in.mnemonic == ZYDIS_MNEMONIC_LOOP;
+
+	flush_sp(u);
+	flags_to_memory(u, o->target_live);
+	if (loop)
+		emit_lea(e, u->width, H_CX, &less);
+	if (u->width == 4)
+		emit_byte(e, 0x67);
+	emit_byte(e, 0xe3); /* jrcxz */
+	if (loop) {
+		emit_byte(e, BT_JMP_SIZE);
+	} else {
+		emit_byte(e, 2);
+		emit_byte(e, 0xeb), emit_byte(e, BT_JMP_SIZE);
+	}
+	add_cold(u, COLD_EXIT, emit_jmp_later(e), o)->target = o->target;
+}
+
+/* Is the address in T0 canonical?  T1 is lost. */
+static void emit_canonical(struct build *u, const struct op *o)
+{
+	static const uint8_t extend[] = { 0x49, 0xc1, 0xe7, 16, 0x49, 0xc1, 0xff,
+		16 }; /* shl r15, 16; sar r15, 16 */
+
+	if (u->width == 4)
+		return;
+	u->t1_group = -1;
+	emit_mov(&u->e, 8, T1, T0);
+	emit_bytes(&u->e, extend, sizeof(extend));
+	emit_op_reg(&u->e, 8, OP_CMP, T0, T1);
+	site_if(u, CC_NE, o);
+}
+
+/* T0 <- the target of an indirect branch. */
+static void emit_target(struct build *u, const struct op *o)
+{
+	if (o->i.flags & INSN_MEM) {
+		struct host_mem m = access_emit(u, o, 0);
+
+		emit_op_mem(&u->e, u->width, OP_LOAD, T0, &m);
+	} else {
+		unsigned r = guest_reg(u, o->i.r[0], T0);
+
+		if (r != T0 || u->width == 4)
+			emit_mov(&u->e, u->width, T0, r);
+	}
+}
+
+static void push_return(struct build *u, const struct op *o)
+{
+	struct host_mem m = access_emit(u, o, o->accesses - 1u);
+
+	emit_here(u, T0, (int64_t)o->offset + o->i.len);
+	emit_op_mem(&u->e, u->width, OP_STORE, T0, &m);
+	u->sp_pending -= (int)u->width;
+}
+
+void flow_call(struct build *u, const struct op *o)
+{
+	if (o->kind == K_CALL) {
+		push_return(u, o);
+		flags_to_memory(u, o->live_out);
+		flow_exit(u, o->target);
+		return;
+	}
+	flags_clobbered(u, o->live_out);
+	flush_sp(u);
+	emit_target(u, o);
+	emit_canonical(u, o);
+	emit_store_vcpu(&u->e, 8, T0, offsetof(struct vcpu, bt.temp));
+	push_return(u, o);
+	flush_sp(u);
+	emit_load_vcpu(&u->e, 8, T0, offsetof(struct vcpu, bt.temp));
+	emit_jump_cache(u, o, COLD_LOOKUP, 0);
+	u->ended = true;
+}
+
+void flow_ret(struct build *u, const struct op *o)
+{
+	struct host_mem m;
+
+	flags_to_memory(u, o->live_out);
+	flush_sp(u);
+	m = access_emit(u, o, 0);
+	emit_op_mem(&u->e, u->width, OP_LOAD, T0, &m);
+	u->t1_group = -1;
+	emit_jump_cache(u, o, COLD_SITE, (int)(u->width + (o->i.imm & 0xffff)));
+	u->ended = true;
+}
+
+void flow_indirect(struct build *u, const struct op *o)
+{
+	flags_to_memory(u, o->live_out);
+	flush_sp(u);
+	emit_target(u, o);
+	u->t1_group = -1;
+	emit_jump_cache(u, o, COLD_SITE, 0);
+	u->ended = true;
+}
+
+static void emit_site_call(struct build *u, const struct cold *c)
+{
+	struct emit *e = &u->e;
+	uint8_t *back;
+
+	u->site_at[c->site] = emit_lea_later(e, T0);
+	back = emit_lea_later(e, T1);
+	emit_jmp(e, u->b->site);
+	emit_patch(back, e->at);
+}
+
+void flow_emit_cold(struct build *u, const struct cold *c)
+{
+	struct emit *e = &u->e;
+	uint8_t *lea;
+
+	emit_patch(c->from, e->at);
+	switch (c->kind) {
+	case COLD_SITE:
+		emit_site_call(u, c);
+		if (c->back) {
+			emit_patch(emit_jmp_later(e), c->back);
+			break;
+		}
+		emit_here(u, T0, (int64_t)c->op->offset + c->op->i.len);
+		emit_jmp(e, u->b->exit_lookup);
+		break;
+	case COLD_LOOKUP:
+		emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
+		emit_jmp(e, u->b->exit_lookup);
+		break;
+	default:
+		emit_here(u, T0, c->target);
+		if (!in_page(u, c->target)) {
+			emit_jump_cache(u, c->op, COLD_LOOKUP, 0);
+			break;
+		}
+		lea = emit_lea_later(e, T1);
+		emit_patch(lea, c->from);
+		emit_jmp(e, u->b->exit_link[c->target <= c->op->offset || u->mode & BT_COUNT ? LINK_ANY
+				: u->uses_vectors                           ? LINK_FORWARD_VECTORS
+									    : LINK_FORWARD]);
+		break;
+	}
+}

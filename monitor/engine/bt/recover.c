@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bt/recover.c - host exceptions in translated code: back to the guest instruction, with its exact state.
+ *
+ * Translated code runs without a stack, so signals must have one of their own, and one that stays in place whatever
+ * the guest's RSP is: SS_AUTODISARM, put up again after each signal that was left by a jump.
+ */
+#include "monitor/engine/bt/bt.h"
+
+#include "monitor/cpu/fpu.h"
+
+#include <signal.h>
+#include <ucontext.h>
+
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1U << 31)
+#endif
+
+void bt_signal_stack(struct bt *b, stack_t *before)
+{
+	stack_t ss = { .ss_sp = b->signal_stack, .ss_size = sizeof(b->signal_stack), .ss_flags = (int)SS_AUTODISARM };
+
+	sigaltstack(&ss, before);
+}
+
+static const int gregs[14] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R9,
+	REG_R10, REG_R11, REG_R12, REG_R13 };
+
+/* The kernel saved them in the standard XSAVE format, as we keep them. */
+static void take_vectors(struct vcpu *v, const ucontext_t *uc)
+{
+	const uint8_t *frame = (const uint8_t *)uc->uc_mcontext.fpregs;
+
+	if (v->vectors_out)
+		return;
+	memcpy(v->s.xsave.bytes + FX_XMM, frame + FX_XMM, 16 * 16);
+	le_store(v->s.xsave.bytes + FX_MXCSR, 4, le_load(frame + FX_MXCSR, 4));
+	if (__builtin_cpu_supports("avx")) {
+		if (le_load(frame + XS_HEADER, 8) & 4)
+			memcpy(v->s.xsave.bytes + XS_AVX, frame + XS_AVX, 16 * 16);
+		else /* in their initial state */
+			memset(v->s.xsave.bytes + XS_AVX, 0, 16 * 16);
+	}
+	v->vectors_out = 1;
+}
+
+bool bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
+{
+	struct bt *b = v->engine_data;
+	const ucontext_t *uc = context;
+	const struct bt_block *k = bt_cache_owner(b, (const uint8_t *)pc);
+	uint32_t at;
+
+	if (!k)
+		return false;
+	at = (uint32_t)((const uint8_t *)pc - k->host_code);
+	for (unsigned n = 0; n < k->point_count; n++) {
+		const struct bt_point *p = &k->points[n];
+
+		if (at < p->start || at >= p->end)
+			continue;
+		for (unsigned g = 0; g < 14; g++)
+			v->s.gpr[g] = (uint64_t)uc->uc_mcontext.gregs[gregs[g]];
+		v->s.rip = v->bt.page + p->offset;
+		take_vectors(v, uc);
+		bt_signal_stack(b, NULL);
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,705 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bt/scan.c - the first pass over a block: decode, sort, and find out what each instruction needs.
+ *
+ * Flags: which are live behind each instruction, from what the block and what follows it (in the same page) do with
+ * them.  Memory: registers are followed as values that move by constants, so that accesses around one value can be
+ * put into groups that one look-up serves.
+ */
+#include "monitor/engine/bt/build.h"
+
+#include "monitor/cpu/rows.h"
+
+#define NARROW_GROUP 1024 /* bytes that a group may span */
+#define AHEAD        24   /* instructions looked at behind a branch */
+
+/* ---- flags */
+
+struct flag_effects {
+	uint16_t tested, written, killed;
+};
+
+/* The count of a shift by a constant; 0: by CL, or by nothing. */
+static unsigned shift_count(const ZydisDecodedInstruction *in)
+{
+	unsigned mask = in->operand_width == 64 ? 63 : 31;
+
+	if ((in->opcode & 0xfe) == 0xd0)
+		return 1;
+	return (in->opcode & 0xfe) == 0xc0 || in->opcode == 0xa4 || in->opcode == 0xac
+		       ? (unsigned)in->raw.imm[0].value.u & mask
+		       : 0;
+}
+
+static struct flag_effects effects_of(const ZydisDecodedInstruction *in)
+{
+	const ZydisAccessedFlags *f = in->cpu_flags;
+	struct flag_effects x = { 0 };
+	unsigned defined, count;
+
+	if (!f)
+		return x;
+	defined = (f->modified | f->set_0 | f->set_1) & STATUS;
+	x.tested = (uint16_t)(f->tested & STATUS);
+	x.written = (uint16_t)(defined | (f->undefined & STATUS));
+	x.killed = (uint16_t)defined;
+	switch (in->meta.category) {
+	case ZYDIS_CATEGORY_SHIFT:
+	case ZYDIS_CATEGORY_ROTATE:
+		count = shift_count(in);
+		if (!count || in->operand_width < 32)
+			x.killed = 0;
+		break;
+	case ZYDIS_CATEGORY_LOGICAL: /* AF is "undefined": processors clear it */
+		if (x.killed)
+			x.killed |= ZYDIS_CPUFLAG_AF;
+		break;
+	default:
+		break;
+	}
+	return x;
+}
+
+/* Rows that neither read nor write arithmetic flags. */
+static bool leaves_flags_alone(const ZydisDecodedInstruction *in)
+{
+	const ZydisAccessedFlags *f = in->cpu_flags;
+
+	if (f && (f->tested | f->modified | f->set_0 | f->set_1 | f->undefined) & STATUS)
+		return false;
+	switch (in->meta.category) {
+	case ZYDIS_CATEGORY_SYSTEM:
+	case ZYDIS_CATEGORY_IO:
+	case ZYDIS_CATEGORY_IOSTRINGOP:
+	case ZYDIS_CATEGORY_STRINGOP:
+	case ZYDIS_CATEGORY_XSAVE:
+	case ZYDIS_CATEGORY_XSAVEOPT:
+	case ZYDIS_CATEGORY_SSE:
+	case ZYDIS_CATEGORY_AVX:
+	case ZYDIS_CATEGORY_RDWRFSGS:
+	case ZYDIS_CATEGORY_MISC:
+	case ZYDIS_CATEGORY_X87_ALU:
+	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_SEGOP:
+	case ZYDIS_CATEGORY_PUSH:
+	case ZYDIS_CATEGORY_POP:
+	case ZYDIS_CATEGORY_PREFETCH:
+	case ZYDIS_CATEGORY_FLAGOP:
+	case ZYDIS_CATEGORY_SMAP:
+		return in->mnemonic != ZYDIS_MNEMONIC_PUSHF && in->mnemonic != ZYDIS_MNEMONIC_PUSHFD &&
+		       in->mnemonic != ZYDIS_MNEMONIC_PUSHFQ && in->mnemonic != ZYDIS_MNEMONIC_POPF &&
+		       in->mnemonic != ZYDIS_MNEMONIC_POPFD && in->mnemonic != ZYDIS_MNEMONIC_POPFQ;
+	default:
+		return false;
+	}
+}
+
+static bool is_jcc(ZydisMnemonic m)
+{
+	return insn_row(m) && m != ZYDIS_MNEMONIC_JCXZ && m != ZYDIS_MNEMONIC_JECXZ &&
+	       m != ZYDIS_MNEMONIC_JRCXZ && m != ZYDIS_MNEMONIC_LOOP && m != ZYDIS_MNEMONIC_LOOPE &&
+	       m != ZYDIS_MNEMONIC_LOOPNE;
+}
+
+static void cover(struct build *u, unsigned from, unsigned to)
+{
+	u->page->chunks |= bits_put(0, (to - 1) / 64, from / 64, ~0ull);
+}
+
+/* Rows the look-ahead sees through. */
+static bool is_transparent(const ZydisDecodedInstruction *in)
+{
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+	case ZYDIS_MNEMONIC_LEA:
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_POP:
+	case ZYDIS_MNEMONIC_NOP:
+	case ZYDIS_MNEMONIC_ENDBR64:
+	case ZYDIS_MNEMONIC_LEAVE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Flags that may be read by what starts at this offset of the page before they are written. */
+static uint16_t live_ahead(struct build *u, int64_t offset, unsigned *budget)
+{
+	uint16_t live = 0, open = STATUS; /* open: not written yet */
+	ZydisDecoder z;
+
+	if (offset < 0 || offset >= (int64_t)PAGE_SIZE || (u->mode & BT_PRECISE))
+		return STATUS;
+	ZydisDecoderInit(&z, u->width == 8 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LEGACY_32,
+		u->width == 8 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
+	while (open && *budget) {
+		const struct bt_block *known =
+			bt_cache_find(u->b, u->page->host + offset, NULL, u->mode);
+		ZydisDecodedInstruction in;
+		struct flag_effects x;
+		int64_t next;
+
+		(*budget)--;
+		if (known && known->host_code)
+			return live | (open & known->live_flags);
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&z, NULL, u->page->host + offset,
+			    MIN_OF(15, PAGE_SIZE - (unsigned)offset), &in)))
+			break;
+		next = offset + in.length;
+		cover(u, (unsigned)offset, (unsigned)next);
+		x = effects_of(&in);
+		live |= open & x.tested;
+		if (in.meta.category == ZYDIS_CATEGORY_COND_BR && is_jcc(in.mnemonic)) {
+			live |= open & live_ahead(u, next + in.raw.imm[0].value.s, budget);
+		} else if (in.mnemonic == ZYDIS_MNEMONIC_JMP && in.raw.imm[0].is_relative) {
+			next += in.raw.imm[0].value.s;
+		} else if (insn_row(in.mnemonic) && !is_transparent(&in)) {
+			break;
+		}
+		open &= (uint16_t)~x.killed;
+		offset = next;
+		if (offset < 0 || offset >= (int64_t)PAGE_SIZE)
+			break;
+	}
+	return live | open;
+}
+
+static uint16_t live_at(struct build *u, int64_t offset)
+{
+	unsigned budget = AHEAD;
+
+	return live_ahead(u, offset, &budget);
+}
+
+/* Backwards: what is live where. */
+static void find_live_flags(struct build *u)
+{
+	uint16_t live = u->live_at_end;
+
+	for (unsigned n = u->count; n-- > 0;) {
+		struct op *o = &u->op[n];
+
+		o->live_out = live;
+		if (o->kind == K_JCC || o->kind == K_LOOP)
+			live |= o->target_live;
+		live = (uint16_t)((live & ~o->killed) | o->tested);
+		if ((u->mode & BT_PRECISE) && (o->accesses || o->kind == K_SITE || o->kind == K_LEAVE_BLOCK ||
+						      o->kind == K_PLAIN))
+			live = STATUS;
+		o->live_in = live;
+	}
+	u->block->live_flags = live;
+}
+
+/* ---- values of registers */
+
+struct values {
+	uint16_t vid[18]; /* of gpr 0..15, RIP, none */
+	int64_t moved[18];
+	uint16_t next;
+};
+
+static void new_value(struct values *w, unsigned n)
+{
+	w->vid[n] = w->next++;
+	w->moved[n] = 0;
+}
+
+static void forget_values(struct values *w)
+{
+	for (unsigned n = 0; n < 16; n++)
+		new_value(w, n);
+	/* What lies at RIP, FS or an absolute address may be mapped elsewhere now. */
+	new_value(w, GPR_RIP);
+	new_value(w, GPR_NONE);
+}
+
+/* A register that an instruction moves by a constant, or sets to another one and a constant. */
+static bool follow(struct build *u, struct values *w, const struct op *o)
+{
+	const struct insn *i = &o->i;
+	unsigned r = i->r[0];
+	int64_t by;
+
+	if (r >= 16 || i->opsize != u->width || (i->flags & (INSN_HIGH0 | INSN_HIGH1)))
+		return false;
+	switch (i->mnemonic) {
+	case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_SUB:
+		if (i->r[1] != OP_NONE || (i->flags & INSN_MEM))
+			return false;
+		by = i->mnemonic == ZYDIS_MNEMONIC_ADD ? (int64_t)i->imm : -(int64_t)i->imm;
+		if (u->width == 4)
+			by = (int32_t)by;
+		break;
+	case ZYDIS_MNEMONIC_INC:
+		by = 1;
+		break;
+	case ZYDIS_MNEMONIC_DEC:
+		by = -1;
+		break;
+	case ZYDIS_MNEMONIC_MOV:
+		if (i->r[1] >= 16 || i->seg_operand || i->system_operand || (i->flags & INSN_MEM))
+			return false;
+		w->vid[r] = w->vid[i->r[1]];
+		w->moved[r] = w->moved[i->r[1]];
+		return true;
+	case ZYDIS_MNEMONIC_LEA:
+		if (i->base >= 16 || i->index != GPR_NONE || i->addr_shift != (u->width == 8 ? 0 : 32))
+			return false;
+		w->vid[r] = w->vid[i->base];
+		w->moved[r] = w->moved[i->base] + i->disp;
+		return true;
+	default:
+		return false;
+	}
+	if (by != (int32_t)by || w->moved[r] + by != (int32_t)(w->moved[r] + by))
+		return false;
+	w->moved[r] += by;
+	return true;
+}
+
+static void after(struct build *u, struct values *w, const struct op *o)
+{
+	uint16_t written = o->gprs_written;
+
+	switch (o->kind) {
+	case K_SITE:
+		forget_values(w);
+		return;
+	case K_PUSH:
+		w->moved[R_SP] -= u->width;
+		return;
+	case K_POP:
+		w->moved[R_SP] += u->width;
+		new_value(w, o->i.r[0]);
+		return;
+	case K_LEAVE:
+		w->vid[R_SP] = w->vid[R_BP];
+		w->moved[R_SP] = w->moved[R_BP] + u->width;
+		new_value(w, R_BP);
+		return;
+	default:
+		break;
+	}
+	if (follow(u, w, o))
+		return;
+	for (unsigned n = 0; n < 16; n++) {
+		if (written & 1u << n)
+			new_value(w, n);
+	}
+}
+
+/* ---- memory accesses and their groups */
+
+static void add_access(struct build *u, struct op *o, const struct values *w, struct access a)
+{
+	a.group = -1;
+	a.vid[0] = w->vid[a.base];
+	a.vid[1] = w->vid[a.index];
+	a.now = (a.base == GPR_RIP ? 0 : w->moved[a.base]) + (w->moved[a.index] << a.scale);
+	a.disp += a.now;
+	if (a.base == GPR_RIP)
+		a.disp += o->offset;
+	(void)u;
+	o->access[o->accesses++] = a;
+}
+
+static void operand_access(struct build *u, struct op *o, const struct values *w)
+{
+	const struct insn *i = &o->i;
+
+	add_access(u, o, w,
+		(struct access){ .base = i->base,
+			.index = i->index,
+			.scale = i->scale,
+			.seg = i->seg,
+			.narrow = i->addr_shift || u->width == 4,
+			.kind = i->flags & INSN_WRITE ? TLB_WRITE : TLB_READ,
+			.size = o->kind == K_JMP_TO || o->kind == K_CALL_TO ? (uint16_t)u->width : i->memsize,
+			.disp = i->disp });
+}
+
+static void stack_access(struct build *u, struct op *o, const struct values *w, unsigned base, bool write)
+{
+	add_access(u, o, w,
+		(struct access){ .base = (uint8_t)base,
+			.index = GPR_NONE,
+			.seg = S_SS,
+			.narrow = u->width == 4,
+			.kind = write ? TLB_WRITE : TLB_READ,
+			.size = (uint16_t)u->width,
+			.disp = write ? -(int64_t)u->width : 0 });
+}
+
+static bool same_key(const struct access *a, const struct access *k)
+{
+	bool segment = a->seg == S_FS || a->seg == S_GS || k->seg == S_FS || k->seg == S_GS;
+
+	return a->vid[0] == k->vid[0] && a->vid[1] == k->vid[1] && a->scale == k->scale &&
+	       a->narrow == k->narrow && (!segment || a->seg == k->seg);
+}
+
+static bool join(struct group *g, const struct access *a)
+{
+	int64_t low = MIN_OF(g->low, a->disp), high = MAX_OF(g->high, a->disp + a->size);
+
+	if (!same_key(a, &g->key) || high - low > NARROW_GROUP || (g->sealed && g->kind != a->kind &&
+									  a->kind == TLB_WRITE))
+		return false;
+	g->low = low;
+	g->high = high;
+	g->uses++;
+	if (a->kind == TLB_WRITE)
+		g->kind = TLB_WRITE;
+	return true;
+}
+
+static void find_groups(struct build *u)
+{
+	for (unsigned n = 0; n < u->count; n++) {
+		struct op *o = &u->op[n];
+
+		for (unsigned k = 0; k < o->accesses; k++) {
+			struct access *a = &o->access[k];
+			unsigned g = 0;
+
+			if (a->disp != (int32_t)a->disp)
+				continue;
+			while (g < u->groups && !join(&u->group[g], a))
+				g++;
+			if (g == u->groups) {
+				if (g == GROUPS_MAX)
+					continue;
+				u->group[u->groups++] = (struct group){ .key = *a,
+					.low = a->disp,
+					.high = a->disp + a->size,
+					.kind = a->kind,
+					.uses = 1 };
+			}
+			a->group = (int8_t)g;
+		}
+		if (o->kind == K_JCC || o->kind == K_LOOP) {
+			for (unsigned g = 0; g < u->groups; g++)
+				u->group[g].sealed = true;
+		}
+	}
+	for (unsigned n = 0; n < u->count; n++) {
+		for (unsigned k = 0; k < u->op[n].accesses; k++) {
+			struct access *a = &u->op[n].access[k];
+
+			if (a->group >= 0 && u->group[a->group].uses < 2)
+				a->group = -1;
+		}
+	}
+}
+
+/* The stack's look-ups go to the block's head where flags would have to be saved for them later. */
+static void move_groups(struct build *u)
+{
+	for (unsigned n = 1; n < u->count; n++) {
+		const struct op *o = &u->op[n];
+
+		for (unsigned k = 0; k < o->accesses; k++) {
+			struct group *g = o->access[k].group >= 0 ? &u->group[o->access[k].group] : NULL;
+
+			if (g && !g->checked && o->live_in && o->access[k].vid[0] == R_SP &&
+				o->access[k].index == GPR_NONE)
+				g->early = true;
+			if (g)
+				g->checked = true;
+		}
+	}
+	for (unsigned g = 0; g < u->groups; g++)
+		u->group[g].checked = false;
+}
+
+/* ---- what an instruction is */
+
+static bool changes_mode(const struct build *u, const struct insn *i)
+{
+	if (i->exec == insn_clts || i->exec == insn_lmsw || i->exec == insn_ldmxcsr ||
+		i->exec == insn_fxrstor || i->exec == insn_xrstor || i->exec == insn_xsetbv ||
+		i->exec == insn_mov_cr)
+		return true;
+	return u->width == 4 && (i->exec == insn_load_far || (i->seg_operand && i->exec != insn_push));
+}
+
+/* Does an instruction that runs through its semantics always leave the block? */
+static bool always_leaves(const struct decoded *d)
+{
+	switch (d->in.meta.category) {
+	case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_SYSRET:
+		return true;
+	case ZYDIS_CATEGORY_INTERRUPT:
+		return d->in.mnemonic != ZYDIS_MNEMONIC_INTO;
+	default:
+		return d->in.mnemonic == ZYDIS_MNEMONIC_UD2 || d->in.mnemonic == ZYDIS_MNEMONIC_HLT;
+	}
+}
+
+/* Near branches: direct ones, to r/m ones. */
+static enum op_kind branch_kind(const struct build *u, const struct op *o)
+{
+	bool direct = !(o->i.flags & INSN_MEM) && o->i.r[0] == OP_NONE;
+	unsigned address = (64u - o->i.addr_shift) / 8;
+
+	switch (o->d.in.mnemonic) {
+	case ZYDIS_MNEMONIC_JMP:
+		return direct ? K_JMP : K_JMP_TO;
+	case ZYDIS_MNEMONIC_CALL:
+		return direct ? K_CALL : K_CALL_TO;
+	case ZYDIS_MNEMONIC_RET:
+		return K_RET;
+	case ZYDIS_MNEMONIC_JRCXZ:
+	case ZYDIS_MNEMONIC_JECXZ:
+	case ZYDIS_MNEMONIC_LOOP:
+		return address == u->width ? K_LOOP : K_SITE;
+	default:
+		return o->d.in.meta.category == ZYDIS_CATEGORY_COND_BR && is_jcc(o->d.in.mnemonic) ? K_JCC
+												   : K_SITE;
+	}
+}
+
+static bool operand_possible(const struct build *u, const struct op *o)
+{
+	struct access a = { .base = o->i.base, .index = o->i.index, .seg = o->i.seg,
+		.narrow = o->i.addr_shift || u->width == 4 };
+
+	if (!(o->i.flags & INSN_MEM))
+		return true;
+	return o->i.addr_shift != 48 && o->i.memsize &&
+	       access_possible(u, &a, o->i.disp + (o->i.base == GPR_RIP ? o->offset : 0));
+}
+
+static enum op_kind row_kind(const struct build *u, const struct op *o)
+{
+	const struct insn *i = &o->i;
+	bool natural = u->width == 8 ? i->opsize != 2 : i->opsize == 4;
+	bool registers = !i->seg_operand && !(i->flags & INSN_MEM);
+
+	if (i->exec == insn_nop)
+		return K_NOTHING;
+	switch (o->d.in.mnemonic) {
+	case ZYDIS_MNEMONIC_CLC:
+	case ZYDIS_MNEMONIC_STC:
+	case ZYDIS_MNEMONIC_CMC:
+	case ZYDIS_MNEMONIC_LFENCE:
+	case ZYDIS_MNEMONIC_SFENCE:
+	case ZYDIS_MNEMONIC_MFENCE:
+		return K_COPY;
+	case ZYDIS_MNEMONIC_VZEROUPPER:
+	case ZYDIS_MNEMONIC_VZEROALL:
+		return u->width == 8 && (u->mode & BT_AVX) ? K_COPY : K_SITE;
+	case ZYDIS_MNEMONIC_LEA:
+		return i->opsize >= 4 && i->addr_shift != 48 && operand_possible(u, o) ? K_LEA : K_SITE;
+	case ZYDIS_MNEMONIC_PUSH:
+		return natural && registers ? K_PUSH : K_SITE;
+	case ZYDIS_MNEMONIC_POP:
+		return natural && registers && i->r[0] != R_SP ? K_POP : K_SITE;
+	case ZYDIS_MNEMONIC_LEAVE:
+		return natural ? K_LEAVE : K_SITE;
+	default:
+		break;
+	}
+	if (!natural || i->far || !operand_possible(u, o))
+		return K_SITE;
+	return branch_kind(u, o);
+}
+
+static enum op_kind kind_of(const struct build *u, const struct op *o)
+{
+	const struct insn *i = &o->i;
+	bool mov = o->d.in.mnemonic == ZYDIS_MNEMONIC_MOV && !i->seg_operand && !i->system_operand;
+	enum op_kind kind = K_SITE;
+
+	if (!i->exec || mov) {
+		if (mangle_possible(o, u->mode) && operand_possible(u, o))
+			return K_PLAIN;
+	} else {
+		kind = row_kind(u, o);
+	}
+	if (kind == K_SITE && (always_leaves(&o->d) || changes_mode(u, i)))
+		return K_LEAVE_BLOCK;
+	return kind;
+}
+
+static void note_gprs(struct op *o)
+{
+	for (unsigned k = 0; k < o->d.in.operand_count; k++) {
+		const ZydisDecodedOperand *op = &o->d.op[k];
+		ZydisRegister regs[2] = { ZYDIS_REGISTER_NONE, ZYDIS_REGISTER_NONE };
+		uint8_t g;
+		bool high;
+
+		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER)
+			regs[0] = op->reg.value;
+		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
+			regs[0] = op->mem.base, regs[1] = op->mem.index;
+		for (unsigned n = 0; n < 2; n++) {
+			if (!insn_gpr(regs[n], &g, &high))
+				continue;
+			o->gprs_used |= (uint16_t)(1u << g);
+			if (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+				(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+				o->gprs_written |= (uint16_t)(1u << g);
+		}
+	}
+}
+
+static void note_flags(struct op *o)
+{
+	struct flag_effects x = effects_of(&o->d.in);
+
+	o->tested = x.tested;
+	o->written = x.written;
+	o->killed = x.killed;
+	if (o->kind == K_SITE || o->kind == K_LEAVE_BLOCK) {
+		bool neutral = o->i.exec && leaves_flags_alone(&o->d.in);
+
+		o->tested = neutral ? 0 : STATUS;
+		o->killed = 0;
+		o->written = neutral ? 0 : STATUS;
+	}
+	if (o->kind == K_CALL || o->kind == K_CALL_TO || o->kind == K_RET || o->kind == K_JMP_TO ||
+		o->kind == K_JMP)
+		o->tested = o->written = o->killed = 0;
+}
+
+static void note_accesses(struct build *u, struct op *o, const struct values *w)
+{
+	switch (o->kind) {
+	case K_PLAIN:
+	case K_JMP_TO:
+	case K_CALL_TO:
+		if (o->i.flags & INSN_MEM)
+			operand_access(u, o, w);
+		if (o->kind == K_CALL_TO)
+			stack_access(u, o, w, R_SP, true);
+		break;
+	case K_PUSH:
+	case K_CALL:
+		stack_access(u, o, w, R_SP, true);
+		break;
+	case K_POP:
+	case K_RET:
+		stack_access(u, o, w, R_SP, false);
+		break;
+	case K_LEAVE:
+		stack_access(u, o, w, R_BP, false);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- the walk */
+
+/* Decode at u->end; false: what is there cannot be in a block. */
+static bool decode_next(struct build *u, struct op *o)
+{
+	unsigned room = PAGE_SIZE - u->end;
+	enum decode_result r;
+
+	o->code = u->page->host + u->end;
+	o->offset = (uint16_t)u->end;
+	if (u->second) { /* its bytes on both pages */
+		memcpy(u->straddling, o->code, MIN_OF(room, 15u));
+		memcpy(u->straddling + room, u->second->host, 15);
+		o->code = u->straddling;
+		room = 15;
+	}
+	r = insn_decode(o->code, room, u->width == 8 ? CODE_64 : CODE_32, &o->i, &o->d);
+	if (r != DECODE_OK)
+		return false;
+	return true;
+}
+
+/* Has the block this instruction already? */
+static bool has(const struct build *u, int64_t offset)
+{
+	for (unsigned n = 0; n < u->count; n++) {
+		if (u->op[n].offset == offset)
+			return true;
+	}
+	return false;
+}
+
+/* The block goes on at the target of a direct jump. */
+static bool can_follow(const struct build *u, const struct op *o)
+{
+	return o->kind == K_JMP && o->target >= 0 && o->target < (int64_t)PAGE_SIZE && !u->second &&
+	       u->count + 4 < u->limit && o->target != o->offset && !has(u, o->target);
+}
+
+static bool ends_block(enum op_kind kind)
+{
+	return kind == K_LEAVE_BLOCK || kind == K_JMP || kind == K_CALL || kind == K_JMP_TO || kind == K_CALL_TO ||
+	       kind == K_RET;
+}
+
+bool scan(struct build *u)
+{
+	struct values w = { .next = 0 };
+	const struct op *last;
+	bool ended = false;
+
+	for (unsigned n = 0; n < 18; n++)
+		new_value(&w, n);
+	u->end = u->start;
+	u->count = u->groups = 0;
+	u->falls_through = true;
+	u->end_unsure = false;
+	while (!ended && u->count < u->limit && u->end < PAGE_SIZE) {
+		struct op *o = &u->op[u->count];
+
+		o->accesses = 0;
+		o->gprs_used = o->gprs_written = 0;
+		o->target_live = 0;
+		if (!decode_next(u, o)) {
+			u->end_unsure = true;
+			break;
+		}
+		o->kind = kind_of(u, o);
+		o->target = (int64_t)o->offset + o->i.len + o->i.disp;
+		note_gprs(o);
+		note_flags(o);
+		note_accesses(u, o, &w);
+		after(u, &w, o);
+		cover(u, o->offset, MIN_OF(u->end + o->i.len, PAGE_SIZE));
+		u->count++;
+		u->end = o->offset + o->i.len;
+		if (can_follow(u, o)) {
+			o->kind = K_NOTHING;
+			u->end = (unsigned)o->target;
+			continue;
+		}
+		ended = ends_block(o->kind);
+		u->falls_through = !ended;
+	}
+	if (!u->count)
+		return false;
+	for (unsigned n = 0; n < u->count; n++) {
+		struct op *o = &u->op[n];
+
+		if (o->kind == K_JCC || o->kind == K_LOOP || o->kind == K_JMP || o->kind == K_CALL)
+			o->target_live = live_at(u, o->target);
+	}
+	last = &u->op[u->count - 1];
+	u->live_at_end = u->falls_through                                ? live_at(u, u->end)
+			 : last->kind == K_JMP || last->kind == K_CALL ? last->target_live
+								       : STATUS;
+	find_live_flags(u);
+	if (!(u->mode & BT_SINGLE))
+		find_groups(u);
+	else
+		for (unsigned n = 0; n < u->count; n++)
+			u->op[n].access[0].group = u->op[n].access[1].group = -1;
+	move_groups(u);
+	return true;
+}
