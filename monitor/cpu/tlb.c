@@ -32,6 +32,7 @@ static void flush_table(struct tlb_table *t)
 			t->entry[t->filled[k]].tag = empty_tag(t->filled[k]);
 	}
 	t->filled_count = 0;
+	memset(t->replaced, 0, sizeof(t->replaced));
 }
 
 /* Every table there is, one after the other; NULL at the end. */
@@ -192,7 +193,7 @@ static void bit_set(uint64_t *bits, uint64_t n)
 /* Entries from la's page, or from the large page it may be part of; true: there may have been some. */
 static bool flush_in_table(struct tlb_table *t, uint64_t la, bool large)
 {
-	unsigned first = tlb_index(la), count = 1;
+	unsigned first = tlb_index(la), count = 1, shift = large ? LARGE_SHIFT : PAGE_SHIFT;
 	bool found = false;
 
 	if (large) {
@@ -202,9 +203,12 @@ static bool flush_in_table(struct tlb_table *t, uint64_t la, bool large)
 	for (unsigned k = first; k < first + count; k++) {
 		if (is_empty(&t->entry[k], k))
 			continue;
-		found = true; /* what was there before it may have been of the page */
-		if (!large || t->entry[k].tag >> LARGE_SHIFT == la >> LARGE_SHIFT)
-			drop_entry(t, &t->entry[k]);
+		/* What was there before it may have been of the page. */
+		found |= t->replaced[k / 64] >> (k % 64) & 1;
+		if (t->entry[k].tag >> shift != la >> shift)
+			continue;
+		drop_entry(t, &t->entry[k]);
+		found = true;
 	}
 	return found;
 }
@@ -222,15 +226,19 @@ void tlb_flush_page(struct vcpu *v, uint64_t la)
 	}
 	for (unsigned n = 0; n < 4; n++)
 		flush_in_table(nth_table(t, n), la, large);
-	if (flush_in_table(&t->super_code, la, large))
+	if (flush_in_table(&t->super_code, la, large)) {
 		t->super_generation = ++t->counter;
+		memset(t->super_code.replaced, 0, sizeof(t->super_code.replaced));
+	}
 	for (unsigned k = 0; k < TLB_SPACES; k++) {
 		struct tlb_space *s = &t->space[k];
 
 		flush_in_table(&s->table[TLB_READ], la, large);
 		flush_in_table(&s->table[TLB_WRITE], la, large);
-		if (flush_in_table(&s->table[TLB_CODE], la, large))
+		if (flush_in_table(&s->table[TLB_CODE], la, large)) {
 			s->code_generation = ++t->counter;
+			memset(s->table[TLB_CODE].replaced, 0, sizeof(s->table[TLB_CODE].replaced));
+		}
 	}
 }
 
@@ -268,6 +276,8 @@ void tlb_fill(struct vcpu *v, enum tlb_view view, enum tlb_kind kind, uint64_t l
 		bit_set(t->huge, la >> HUGE_SHIFT);
 	else if (page.size > PAGE_SIZE)
 		bit_set(t->large, la >> LARGE_SHIFT);
+	if (!is_empty(e, index) && e->tag != (la & PAGE_MASK))
+		table->replaced[index / 64] |= 1ull << (index % 64);
 	if (is_empty(e, index) && table->filled_count < TLB_SIZE)
 		table->filled[table->filled_count++] = (uint16_t)index;
 	if (view != TLB_USER && !page.global) {

@@ -40,6 +40,7 @@ struct tlb_table {
 	struct tlb_entry entry[TLB_SIZE];
 	uint16_t filled[TLB_SIZE]; /* slots that are not empty, perhaps more than once; full: any may be */
 	unsigned filled_count;
+	uint64_t replaced[TLB_SIZE / 64]; /* code: slots whose entry took the place of another page's */
 };
 
 /* What user code of one address space sees. */

@@ -83,7 +83,8 @@ struct vcpu_state {
 #define VCPU_SIPI  0x40u
 #define VCPU_TRACE 0x80u /* engine's own: single-step, breakpoint or shadow work at the next boundary */
 
-#define VCPU_JUMPS 4096
+#define VCPU_JUMP_BITS 14
+#define VCPU_JUMPS     (1u << VCPU_JUMP_BITS)
 
 /* Kinds of access that the software TLB tells apart. */
 enum tlb_kind { TLB_READ, TLB_WRITE, TLB_CODE, TLB_KINDS };
@@ -176,7 +177,10 @@ struct vcpu {
 		uint64_t left;       /* instructions of the budget, where they are counted */
 		uint64_t context;    /* what a jump cache entry must be tagged with now */
 		uint64_t slot[16];   /* host addresses that groups of accesses were looked up for */
-		uint64_t temp;       /* a target address while its call pushes */
+		uint64_t temp;       /* within one instruction */
+		uint64_t string[2];  /* the same, of string instructions */
+		uint64_t bit_mask[4]; /* constants: bits of a number within 2, 4 and 8 bytes */
+		uint64_t tsc_ahead;  /* what the guest's TSC is more than the host's */
 		uint64_t host_sp;    /* C's stack while translated code runs */
 		const uint8_t *resume; /* where a slow path goes on */
 		struct vcpu *self;

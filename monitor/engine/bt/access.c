@@ -55,10 +55,32 @@ static void emit_offset(struct build *u, const struct access *a, int64_t disp)
 	emit_lea(&u->e, a->narrow ? 4 : 8, T0, &m);
 }
 
+/* T0 <- T0 and the bit string's displacement: T1 and flags are lost. */
+static void emit_bit_offset(struct build *u, const struct access *a)
+{
+	unsigned shift = a->unit + 3u;
+	struct host_mem m = { T0, T1, a->unit, false, 0 };
+	unsigned r = guest_reg(u, a->bits - 1u, T1);
+
+	if (r != T1)
+		emit_mov(&u->e, 8, T1, r);
+	if (a->unit < 3) { /* the number is as wide as the operand */
+		emit_op_reg(&u->e, 8, 0xc1, 4, T1); /* shl */
+		emit_byte(&u->e, a->unit == 2 ? 32 : 48);
+		shift += a->unit == 2 ? 32 : 48;
+	}
+	emit_op_reg(&u->e, 8, 0xc1, 7, T1); /* sar */
+	emit_byte(&u->e, shift);
+	emit_lea(&u->e, a->narrow ? 4 : 8, T0, &m);
+	u->t1_group = -1;
+}
+
 /* T0 <- the linear address of the operand. */
 static void emit_linear(struct build *u, const struct access *a, int64_t disp)
 {
 	emit_offset(u, a, disp);
+	if (a->bits)
+		emit_bit_offset(u, a);
 	if (!uses_segment(a))
 		return;
 	emit_op_vcpu(&u->e, OP_ADD, T0, offsetof(struct vcpu, seg_base) + 8 * a->seg);
@@ -125,6 +147,10 @@ static struct host_mem operand(struct build *u, const struct access *a, int64_t 
 	struct emit *e = &u->e;
 	struct host_mem m = mem_at(T1, (int32_t)disp);
 
+	if (a->bits) {
+		emit_op_vcpu(e, OP_ADD, T1, offsetof(struct vcpu, bt.temp));
+		return mem_at(T1, 0);
+	}
 	if (a->narrow) { /* addresses wrap: once more from the registers */
 		emit_linear(u, a, disp);
 		emit_op_reg(e, 8, OP_ADD, T1, T0);
@@ -202,9 +228,21 @@ struct host_mem access_emit(struct build *u, const struct op *o, unsigned k)
 	flush_sp(u);
 	u->t1_group = -1;
 	emit_linear(u, a, a->disp - a->now);
+	if (a->bits)
+		emit_store_vcpu(&u->e, 8, T0, offsetof(struct vcpu, bt.temp));
 	c = emit_look_up(u, o, a, a->kind, a->size, COLD_MISS);
 	c->target = a->disp - a->now;
 	return operand(u, a, a->disp - a->now);
+}
+
+void access_emit_string(struct build *u, const struct op *o, unsigned k)
+{
+	const struct access *a = &o->access[k];
+	struct cold *c;
+
+	emit_linear(u, a, 0);
+	c = emit_look_up(u, o, a, a->kind, a->size, COLD_SITE);
+	c->here = true;
 }
 
 /* To the variant of the code from here on in which every access checks for itself. */

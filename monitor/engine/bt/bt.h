@@ -24,8 +24,8 @@
 #define BT_CACHE_SIZE (24u << 20)
 #define BT_REGIONS    8 /* the cache is reused region by region */
 #define BT_REGION     (BT_CACHE_SIZE / BT_REGIONS)
-#define BT_JUMPS      VCPU_JUMPS
-#define BT_JUMP_SHIFT 9 /* a linear address's slot: itself ^ itself >> this */
+/* A linear address's place in the jump cache: the upper bits of its low half times this. */
+#define BT_JUMP_FACTOR 0x9e3779b1u
 #define BT_BUCKETS    65536u
 
 /* What a block was translated for; code in any other mode is interpreted. */
@@ -36,6 +36,8 @@ enum bt_mode { BT_NONE, BT_64, BT_32 };
 #define BT_AVX      0x20u
 #define BT_SINGLE   0x40u /* every access checks for itself */
 #define BT_COUNT    0x80u /* instructions are counted against the budget */
+#define BT_SUPER    0x200u /* CPL 0 */
+#define BT_TSC      0x400u /* RDTSC is allowed */
 #define BT_PRECISE  0x100u /* flags are right wherever they can be seen, not only where they are used */
 
 /* Lies in the cache before its host code; behind that come its points and its sites. */
@@ -90,7 +92,8 @@ struct bt {
 	struct bt_context contexts[64];
 	uint32_t context_count;
 	struct bt_stats {
-		uint64_t translated, guest_instructions, evictions, dispatches, links, misses, singles;
+		uint64_t translated, guest_instructions, evictions, dispatches, links, misses, singles, group_misses,
+			group_failures, killed;
 	} stats;
 	/* Code made once (fixed.c). */
 	void (*enter)(const uint8_t *host_code, struct vcpu *v);

@@ -120,6 +120,25 @@ static bool is_identical(const struct build *u, const struct op *o)
 	return u->width == 8 && !(o->i.flags & INSN_MEM) && !(o->gprs_used & moved);
 }
 
+/* BT and its like: the look-up found the bytes, the bit's number in them is left.  No flags are lost for it. */
+static void emit_bit(struct build *u, const struct op *o, const struct host_mem *m)
+{
+	struct emit *e = &u->e;
+	struct host_mem mask = mem_vcpu(offsetof(struct vcpu, bt.bit_mask[o->access[0].unit]));
+	unsigned r = guest_reg(u, o->i.r[1], T0), w = o->i.opsize == 8 ? 8 : 4;
+
+	emit_byte(e, 0x65); /* pext t0, r, mask */
+	emit_byte(e, 0xc4), emit_byte(e, 0x62), emit_byte(e, 0x82 | (~r & 15) << 3), emit_byte(e, 0xf5);
+	emit_modrm_mem(e, T0, &mask);
+	if (o->i.opsize == 2)
+		emit_byte(e, 0x66);
+	if (o->i.flags & INSN_LOCK)
+		emit_byte(e, 0xf0);
+	emit_byte(e, 0x40 | emit_rex_mem(w, T0, m));
+	emit_byte(e, 0x0f), emit_byte(e, o->d.in.opcode);
+	emit_modrm_mem(e, T0, m);
+}
+
 static void do_plain(struct build *u, const struct op *o)
 {
 	struct emit *e = &u->e;
@@ -144,6 +163,8 @@ static void do_plain(struct build *u, const struct op *o)
 		u->uses_vectors = true;
 	if (is_identical(u, o))
 		emit_bytes(e, o->code, o->i.len);
+	else if (o->access[0].bits && o->accesses)
+		emit_bit(u, o, &m);
 	else
 		mangle(u, o, o->i.flags & INSN_MEM ? &m : NULL);
 	flags_from(u, o);
@@ -171,6 +192,17 @@ static void do_push(struct build *u, const struct op *o)
 
 	if (o->i.r[0] == R_SP)
 		flush_sp(u);
+	if (o->i.flags & INSN_MEM) {
+		flush_sp(u);
+		m = access_emit(u, o, 0);
+		emit_op_mem(e, u->width, OP_LOAD, T0, &m);
+		emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, bt.temp));
+		m = access_emit(u, o, 1);
+		emit_load_vcpu(e, 8, T0, offsetof(struct vcpu, bt.temp));
+		emit_op_mem(e, u->width, OP_STORE, T0, &m);
+		u->sp_pending -= (int)u->width;
+		return;
+	}
 	m = access_emit(u, o, 0);
 	if (o->i.r[0] != OP_NONE) {
 		emit_op_mem(e, u->width, OP_STORE, guest_reg(u, o->i.r[0], T0), &m);
@@ -234,6 +266,24 @@ static void translate(struct build *u, const struct op *o)
 		break;
 	case K_LEAVE:
 		do_leave(u, o);
+		break;
+	case K_PUSHF:
+		system_pushf(u, o);
+		break;
+	case K_POPF:
+		system_popf(u, o);
+		break;
+	case K_CLI:
+		system_cli(u, o);
+		break;
+	case K_STI:
+		system_sti(u, o);
+		break;
+	case K_RDTSC:
+		system_rdtsc(u, o);
+		break;
+	case K_STRING:
+		string_rep(u, o);
 		break;
 	case K_JMP:
 		flags_to_memory(u, o->live_out);
@@ -345,7 +395,7 @@ static void emit_body(struct build *u)
 
 		translate(u, &u->op[n]);
 		for (miss = &u->cold[colds]; miss < &u->cold[u->colds]; miss++) {
-			if (miss->kind == COLD_MISS) {
+			if (miss->kind == COLD_MISS || miss->here) {
 				miss->back = u->e.at;
 				miss->sp = u->sp_pending;
 			}

@@ -25,6 +25,12 @@ enum op_kind {
 	K_PLAIN, /* re-encoded */
 	K_LEA,
 	K_PUSH,
+	K_PUSHF,
+	K_POPF,
+	K_CLI,
+	K_STI,
+	K_RDTSC,
+	K_STRING, /* REP MOVS, REP STOS */
 	K_POP,
 	K_LEAVE,
 	K_JMP,     /* direct, like the next two; a followed one is K_NOTHING */
@@ -45,6 +51,8 @@ struct access {
 	int8_t group;    /* of accesses that one look-up serves; -1: by itself */
 	uint16_t vid[2]; /* the values of base and index when the instruction runs */
 	int64_t disp;
+	uint8_t bits;  /* bit string: the register with the bit's number, and 1; 0: it is none */
+	uint8_t unit;  /* and the bytes that are looked at, as a shift */
 	int64_t now; /* how far base and index have moved from those values' origins */
 };
 
@@ -92,7 +100,7 @@ struct cold {
 	struct bt_miss miss;
 	int64_t target; /* exit: offset of the next instruction from the page's start */
 	uint32_t site;  /* its number */
-	bool look_up;   /* exit: the mode may have changed, so nothing may be assumed of what comes next */
+	bool here;      /* site: the block goes on where the instruction ends */
 	bool tagged;    /* lookup: T0 is a tag */
 };
 
@@ -166,6 +174,18 @@ unsigned guest_reg(struct build *u, unsigned n, unsigned scratch);
 void emit_here(struct build *u, unsigned reg, int64_t offset);
 /* The cold half of a miss. */
 void access_emit_cold(struct build *u, const struct cold *c);
+
+/* Look-ups of a string instruction: T0 is the offset in the page, T1 its addend; misses go to the semantics. */
+void access_emit_string(struct build *u, const struct op *o, unsigned k);
+
+/* ---- system.c, string.c */
+
+void system_pushf(struct build *u, const struct op *o);
+void system_popf(struct build *u, const struct op *o);
+void system_cli(struct build *u, const struct op *o);
+void system_sti(struct build *u, const struct op *o);
+void system_rdtsc(struct build *u, const struct op *o);
+void string_rep(struct build *u, const struct op *o);
 
 /* ---- flow.c */
 

@@ -180,6 +180,7 @@ void bt_cache_kill_page(struct bt *b, struct code_page *p)
 
 		next = *next_in(k, p);
 		k->dead = true;
+		b->stats.killed++;
 		head[0] = 0xe9;
 		le_store(head + 1, 4, (uint64_t)(k->out - BT_JMP_SIZE));
 		take_out(bucket(b, k->guest, k->mode), k, NULL);

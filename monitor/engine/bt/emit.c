@@ -260,14 +260,19 @@ void emit_load_flags(struct emit *e)
 
 #define X_AT(off) (offsetof(struct vcpu, s.xsave) + (size_t)(off))
 
-/* movups xmm, gs:[..] or back */
-static void emit_vector_low(struct emit *e, bool store, unsigned n)
+/* (v)movups xmm, gs:[..] or back; mixed with AVX the old form costs a transition each time. */
+static void emit_vector_low(struct emit *e, bool store, bool avx, unsigned n)
 {
 	struct host_mem m = mem_vcpu(X_AT(FX_XMM + 16 * n));
 
 	emit_byte(e, 0x65);
-	emit_rex(e, (n & 8) >> 1);
-	emit_byte(e, 0x0f), emit_byte(e, store ? 0x11 : 0x10);
+	if (avx) {
+		emit_byte(e, 0xc5), emit_byte(e, n & 8 ? 0x78 : 0xf8);
+	} else {
+		emit_rex(e, (n & 8) >> 1);
+		emit_byte(e, 0x0f);
+	}
+	emit_byte(e, store ? 0x11 : 0x10);
 	emit_modrm_mem(e, n, &m);
 }
 
@@ -291,23 +296,91 @@ void emit_mxcsr(struct emit *e, bool store, size_t offset)
 	emit_modrm_mem(e, store ? 3 : 2, &m);
 }
 
-void emit_vectors(struct emit *e, bool store, bool avx)
+static void store_vectors(struct emit *e, bool avx)
 {
 	static const uint8_t vzeroupper[] = { 0xc5, 0xf8, 0x77 };
 
 	for (unsigned n = 0; n < 16; n++) {
-		if (avx && store)
+		if (avx)
 			emit_vector_high(e, true, n);
-		emit_vector_low(e, store, n);
-		if (avx && !store)
+		emit_vector_low(e, true, avx, n);
+	}
+	if (avx)
+		emit_bytes(e, vzeroupper, sizeof(vzeroupper));
+}
+
+static void load_vectors(struct emit *e, bool avx)
+{
+	for (unsigned n = 0; n < 16; n++) {
+		emit_vector_low(e, false, avx, n);
+		if (avx)
 			emit_vector_high(e, false, n);
 	}
-	if (store) {
-		emit_mxcsr(e, true, X_AT(FX_MXCSR));
-		emit_mxcsr(e, false, offsetof(struct vcpu, host_mxcsr));
-		if (avx)
-			emit_bytes(e, vzeroupper, sizeof(vzeroupper));
-	} else {
-		emit_mxcsr(e, false, X_AT(FX_MXCSR));
+}
+
+/* XMM0 <- XMM0 or the upper half of register n. */
+static void or_upper(struct emit *e, unsigned n)
+{
+	struct host_mem m = mem_vcpu(X_AT(XS_AVX + 16 * n));
+
+	emit_byte(e, 0x65), emit_byte(e, 0x0f), emit_byte(e, 0x56); /* orps */
+	emit_modrm_mem(e, 0, &m);
+}
+
+/*
+ * Upper halves that are all zero must not be loaded: the processor would take them for used, and every SSE instruction
+ * from then on would have to merge.
+ */
+void emit_vectors_load(struct emit *e, bool avx)
+{
+	static const uint8_t xorps[] = { 0x0f, 0x57, 0xc0 };
+	static const uint8_t ptest[] = { 0x66, 0x0f, 0x38, 0x17, 0xc0 };
+	uint8_t *clean, *done;
+
+	emit_mxcsr(e, false, X_AT(FX_MXCSR));
+	if (!avx) {
+		load_vectors(e, false);
+		return;
 	}
+	emit_bytes(e, xorps, sizeof(xorps));
+	for (unsigned n = 0; n < 16; n++)
+		or_upper(e, n);
+	emit_bytes(e, ptest, sizeof(ptest));
+	clean = emit_jcc_later(e, CC_E);
+	load_vectors(e, true);
+	done = emit_jmp_later(e);
+	emit_patch(clean, e->at);
+	load_vectors(e, false);
+	emit_patch(done, e->at);
+}
+
+/* RAX, RCX and RDX are lost. */
+void emit_vectors_store(struct emit *e, bool avx)
+{
+	static const uint8_t in_use[] = { 0xb9, 1, 0, 0, 0, /* mov ecx, 1 */
+		0x0f, 0x01, 0xd0,                           /* xgetbv */
+		0xa8, 4 };                                  /* test al, 4 */
+	static const uint8_t xorps[] = { 0x0f, 0x57, 0xc0 };
+	uint8_t *clean, *done;
+
+	emit_mxcsr(e, true, X_AT(FX_MXCSR));
+	emit_mxcsr(e, false, offsetof(struct vcpu, host_mxcsr));
+	if (!avx) {
+		store_vectors(e, false);
+		return;
+	}
+	emit_bytes(e, in_use, sizeof(in_use));
+	clean = emit_jcc_later(e, CC_E);
+	store_vectors(e, true);
+	done = emit_jmp_later(e);
+	emit_patch(clean, e->at);
+	store_vectors(e, false);
+	emit_bytes(e, xorps, sizeof(xorps));
+	for (unsigned n = 0; n < 16; n++) {
+		struct host_mem m = mem_vcpu(X_AT(XS_AVX + 16 * n));
+
+		emit_byte(e, 0x65), emit_byte(e, 0x0f), emit_byte(e, 0x11); /* movups */
+		emit_modrm_mem(e, 0, &m);
+	}
+	emit_patch(done, e->at);
 }

@@ -104,7 +104,8 @@ static inline const uint8_t *emit_run_address(const struct emit *e, const uint8_
 }
 
 /* All vector registers and MXCSR between the vCPU and the host's registers; avx: 32 bytes each. */
-void emit_vectors(struct emit *e, bool store, bool avx);
+void emit_vectors_load(struct emit *e, bool avx);
+void emit_vectors_store(struct emit *e, bool avx);
 /* ldmxcsr or stmxcsr gs:[offset]. */
 void emit_mxcsr(struct emit *e, bool store, size_t offset);
 

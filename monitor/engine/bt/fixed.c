@@ -33,14 +33,14 @@ static void emit_vectors_out(struct emit *e, bool avx, bool note)
 		emit_load_vcpu(e, 4, H_BX, offsetof(struct vcpu, vectors_out));
 	emit_compare_vcpu(e, 4, offsetof(struct vcpu, vectors_out), 0);
 	out = emit_jcc_later(e, CC_NE);
-	emit_vectors(e, true, avx);
+	emit_vectors_store(e, avx);
 	emit_set_vcpu(e, offsetof(struct vcpu, vectors_out), 1);
 	emit_patch(out, e->at);
 }
 
 static void emit_vectors_in(struct emit *e, bool avx)
 {
-	emit_vectors(e, false, avx);
+	emit_vectors_load(e, avx);
 	emit_set_vcpu(e, offsetof(struct vcpu, vectors_out), 0);
 }
 

@@ -18,9 +18,10 @@ static struct cold *emit_jump_cache(struct build *u, const struct op *o, enum co
 	struct host_mem tag = JUMP_TAG(T1), host = JUMP_HOST(T1);
 	struct cold *c;
 
-	emit_rorx(e, T1, T0, BT_JUMP_SHIFT);
-	emit_op_reg(e, 4, OP_XOR, T1, T0);
-	emit_imm(e, 4, IMM_AND, T1, BT_JUMPS - 1);
+	emit_op_reg(e, 4, 0x69, T1, T0); /* imul */
+	emit_u32(e, BT_JUMP_FACTOR);
+	emit_op_reg(e, 4, 0xc1, 5, T1); /* shr */
+	emit_byte(e, 32 - VCPU_JUMP_BITS);
 	emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
 	emit_op_mem(e, 8, OP_CMP, T0, &tag);
 	c = add_cold(u, miss, emit_jcc_later(e, CC_NE), o);
@@ -188,6 +189,10 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 	case COLD_SITE:
 		emit_site_call(u, c);
 		if (c->back) {
+			struct host_mem sp = mem_at(H_SP, -c->sp);
+
+			if (c->sp)
+				emit_lea(e, u->width, H_SP, &sp);
 			emit_patch(emit_jmp_later(e), c->back);
 			break;
 		}

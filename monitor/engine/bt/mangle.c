@@ -89,14 +89,12 @@ bool mangle_possible(const struct op *o, unsigned mode)
 	if (!vector_possible(d, &o->i, mode))
 		return false;
 	switch (d->in.mnemonic) {
-	case ZYDIS_MNEMONIC_CMPXCHG16B: /* may raise #GP, and CPUID may not have it */
-		return false;
 	case ZYDIS_MNEMONIC_BT:
 	case ZYDIS_MNEMONIC_BTS:
 	case ZYDIS_MNEMONIC_BTR:
 	case ZYDIS_MNEMONIC_BTC:
 		if ((o->i.flags & INSN_MEM) && o->i.r[1] != OP_NONE)
-			return false;
+			return o->d.in.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 && !o->i.addr_shift;
 		break;
 	default:
 		break;

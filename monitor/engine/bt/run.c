@@ -15,18 +15,29 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
 /* ---- called from translated code */
 
+/* What the guest's TSC is more than the host's. */
+static uint64_t tsc_ahead(const struct vcpu *v)
+{
+	return v->clock->tsc_origin - v->clock->host_origin + v->s.tsc_offset;
+}
+
+unsigned long jc[8];
+static unsigned long counts[ZYDIS_MNEMONIC_MAX_VALUE+1];
 int bt_call_site(struct vcpu *v, const struct bt_site *site)
 {
 	int r;
 
 	v->s.rip = v->bt.page + site->offset;
+	counts[site->insn.mnemonic]++;
 	r = site->insn.exec(v, &site->insn);
+	v->bt.tsc_ahead = tsc_ahead(v);
 	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed)))
 		return 0;
 	if (r != INSN_JUMP)
@@ -72,8 +83,11 @@ int bt_group_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m)
 {
 	struct bt *b = v->engine_data;
 
-	b->stats.misses++;
-	return v->view == TLB_CHECKED || !access_fill_softly(v, la, m->kind);
+	b->stats.group_misses++;
+	if (v->view != TLB_CHECKED && access_fill_softly(v, la, m->kind))
+		return 0;
+	b->stats.group_failures++;
+	return 1;
 }
 
 /* ---- what may be run */
@@ -123,8 +137,7 @@ static void forget_all(struct vcpu *v)
 
 static unsigned jump_index(uint64_t la)
 {
-	return (((uint32_t)la >> BT_JUMP_SHIFT | (uint32_t)la << (32 - BT_JUMP_SHIFT)) ^ (uint32_t)la) &
-	       (BT_JUMPS - 1);
+	return (uint32_t)la * BT_JUMP_FACTOR >> (32 - VCPU_JUMP_BITS);
 }
 
 static uint32_t new_context(struct vcpu *v, struct bt *b)
@@ -214,6 +227,8 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 	if (!single) {
 		unsigned n = jump_index(la);
 
+		extern unsigned long jc[8]; uint64_t was = v->bt.jump_tag[n];
+		jc[!was ? 0 : !((was ^ la) << 16) ? was == (la ^ v->bt.context) ? 1 : 2 : 3]++; jc[4+ (v->cpl==3)]++;
 		v->bt.jump_tag[n] = la ^ v->bt.context;
 		v->bt.jump_host[n] = k->host_code;
 	}
@@ -223,7 +238,8 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 
 static unsigned extra_mode(const struct vcpu *v, const struct bt *b)
 {
-	return (b->counting ? BT_COUNT : 0) | (v->precise_flags ? BT_PRECISE : 0);
+	return (v->cpl ? 0 : BT_SUPER) | (v->cpl && (v->s.cr4 & CR4_TSD) ? 0 : BT_TSC) |
+	       (b->counting ? BT_COUNT : 0) | (v->precise_flags ? BT_PRECISE : 0);
 }
 
 static void run_block(struct vcpu *v, struct bt *b)
@@ -321,6 +337,9 @@ static enum vcpu_exit bt_run(struct vcpu *v, uint64_t budget)
 	v->bt.link = NULL;
 	v->bt.single = 0;
 	v->bt.self = v;
+	for (unsigned n = 1; n < 4; n++)
+		v->bt.bit_mask[n] = (8u << n) - 1;
+	v->bt.tsc_ahead = tsc_ahead(v);
 	v->vectors_out = 1;
 	atomic_store(&v->attention, 1);
 	set_gs_base((uintptr_t)v);
@@ -369,6 +388,12 @@ static void bt_destroy(struct vcpu *v)
 
 	if (!b)
 		return;
+	if (getenv("BT_STATS"))
+		fprintf(stderr, "bt: translated %lu insns %lu evictions %lu dispatches %lu links %lu misses %lu singles %lu gmiss %lu gfail %lu killed %lu\n", b->stats.translated, b->stats.guest_instructions, b->stats.evictions, b->stats.dispatches, b->stats.links, b->stats.misses, b->stats.singles, b->stats.group_misses, b->stats.group_failures, b->stats.killed);
+	if (getenv("BT_STATS"))
+		fprintf(stderr, "jc empty %lu same %lu ctx %lu conflict %lu super %lu user %lu ctxs %u\n", jc[0], jc[1], jc[2], jc[3], jc[4], jc[5], b->context_count);
+	if (getenv("BT_STATS"))
+		for (unsigned k = 0; k <= ZYDIS_MNEMONIC_MAX_VALUE; k++) if (counts[k] > 5000) fprintf(stderr, "   %9lu %s\n", counts[k], ZydisMnemonicGetString(k));
 	b->in.code.dropped = NULL;
 	b->in.code.flushed = NULL;
 	interp_fini(v, &b->in);

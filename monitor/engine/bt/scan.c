@@ -266,10 +266,17 @@ static void after(struct build *u, struct values *w, const struct op *o)
 
 	switch (o->kind) {
 	case K_SITE:
+	case K_POPF: /* EFLAGS.AC may close what was open */
 		forget_values(w);
 		return;
 	case K_PUSH:
+	case K_PUSHF:
 		w->moved[R_SP] -= u->width;
+		return;
+	case K_STRING:
+		new_value(w, R_CX);
+		new_value(w, R_SI);
+		new_value(w, R_DI);
 		return;
 	case K_POP:
 		w->moved[R_SP] += u->width;
@@ -306,6 +313,20 @@ static void add_access(struct build *u, struct op *o, const struct values *w, st
 	o->access[o->accesses++] = a;
 }
 
+/* BT and its like with memory and a register: the bit may be far from the operand's address. */
+static bool is_bit_string(const struct op *o)
+{
+	switch (o->d.in.mnemonic) {
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+		return (o->i.flags & INSN_MEM) && o->i.r[1] != OP_NONE;
+	default:
+		return false;
+	}
+}
+
 static void operand_access(struct build *u, struct op *o, const struct values *w)
 {
 	const struct insn *i = &o->i;
@@ -317,6 +338,8 @@ static void operand_access(struct build *u, struct op *o, const struct values *w
 			.seg = i->seg,
 			.narrow = i->addr_shift || u->width == 4,
 			.kind = i->flags & INSN_WRITE ? TLB_WRITE : TLB_READ,
+			.bits = is_bit_string(o) ? (uint8_t)(i->r[1] + 1) : 0,
+			.unit = i->opsize == 8 ? 3 : i->opsize == 4 ? 2 : 1,
 			.size = o->kind == K_JMP_TO || o->kind == K_CALL_TO ? (uint16_t)u->width : i->memsize,
 			.disp = i->disp });
 }
@@ -331,6 +354,16 @@ static void stack_access(struct build *u, struct op *o, const struct values *w, 
 			.kind = write ? TLB_WRITE : TLB_READ,
 			.size = (uint16_t)u->width,
 			.disp = write ? -(int64_t)u->width : 0 });
+}
+
+static void string_access(struct build *u, struct op *o, const struct values *w, unsigned base, enum tlb_kind kind)
+{
+	add_access(u, o, w,
+		(struct access){ .base = (uint8_t)base,
+			.index = GPR_NONE,
+			.seg = S_DS,
+			.kind = (uint8_t)kind,
+			.size = o->i.memsize });
 }
 
 static bool same_key(const struct access *a, const struct access *k)
@@ -365,7 +398,7 @@ static void find_groups(struct build *u)
 			struct access *a = &o->access[k];
 			unsigned g = 0;
 
-			if (a->disp != (int32_t)a->disp)
+			if (a->disp != (int32_t)a->disp || a->bits || o->kind == K_STRING)
 				continue;
 			while (g < u->groups && !join(&u->group[g], a))
 				g++;
@@ -499,7 +532,27 @@ static enum op_kind row_kind(const struct build *u, const struct op *o)
 	case ZYDIS_MNEMONIC_LEA:
 		return i->opsize >= 4 && i->addr_shift != 48 && operand_possible(u, o) ? K_LEA : K_SITE;
 	case ZYDIS_MNEMONIC_PUSH:
-		return natural && registers ? K_PUSH : K_SITE;
+		return natural && !i->seg_operand && operand_possible(u, o) ? K_PUSH : K_SITE;
+	case ZYDIS_MNEMONIC_PUSHFQ:
+		return u->width == 8 ? K_PUSHF : K_SITE;
+	case ZYDIS_MNEMONIC_POPFQ:
+		return u->width == 8 ? K_POPF : K_SITE;
+	case ZYDIS_MNEMONIC_CLI:
+		return u->mode & BT_SUPER ? K_CLI : K_SITE;
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_RDTSCP:
+		return u->mode & BT_TSC ? K_RDTSC : K_SITE;
+	case ZYDIS_MNEMONIC_STOSB:
+	case ZYDIS_MNEMONIC_STOSW:
+	case ZYDIS_MNEMONIC_STOSD:
+	case ZYDIS_MNEMONIC_STOSQ:
+	case ZYDIS_MNEMONIC_MOVSB:
+	case ZYDIS_MNEMONIC_MOVSW:
+	case ZYDIS_MNEMONIC_MOVSD:
+	case ZYDIS_MNEMONIC_MOVSQ:
+		return u->width == 8 && !i->addr_shift && (i->flags & INSN_REP) && i->seg != S_FS && i->seg != S_GS
+			       ? K_STRING
+			       : K_SITE;
 	case ZYDIS_MNEMONIC_POP:
 		return natural && registers && i->r[0] != R_SP ? K_POP : K_SITE;
 	case ZYDIS_MNEMONIC_LEAVE:
@@ -566,6 +619,12 @@ static void note_flags(struct op *o)
 		o->killed = 0;
 		o->written = neutral ? 0 : STATUS;
 	}
+	if (o->kind == K_POPF) {
+		o->tested = 0;
+		o->killed = o->written = STATUS;
+	}
+	if (o->kind == K_PUSHF)
+		o->tested = STATUS;
 	if (o->kind == K_CALL || o->kind == K_CALL_TO || o->kind == K_RET || o->kind == K_JMP_TO ||
 		o->kind == K_JMP)
 		o->tested = o->written = o->killed = 0;
@@ -583,9 +642,20 @@ static void note_accesses(struct build *u, struct op *o, const struct values *w)
 			stack_access(u, o, w, R_SP, true);
 		break;
 	case K_PUSH:
+		if (o->i.flags & INSN_MEM)
+			operand_access(u, o, w);
+		stack_access(u, o, w, R_SP, true);
+		break;
+	case K_PUSHF:
 	case K_CALL:
 		stack_access(u, o, w, R_SP, true);
 		break;
+	case K_STRING:
+		string_access(u, o, w, R_DI, TLB_WRITE);
+		if (o->i.exec == insn_movs)
+			string_access(u, o, w, R_SI, TLB_READ);
+		break;
+	case K_POPF:
 	case K_POP:
 	case K_RET:
 		stack_access(u, o, w, R_SP, false);
@@ -684,6 +754,10 @@ bool scan(struct build *u)
 	}
 	if (!u->count)
 		return false;
+	for (unsigned n = 0; n + 1 < u->count; n++) { /* its shadow must lie in the block */
+		if (u->op[n].i.exec == insn_sti && (u->mode & BT_SUPER))
+			u->op[n].kind = K_STI;
+	}
 	for (unsigned n = 0; n < u->count; n++) {
 		struct op *o = &u->op[n];
 

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bt/system.c - instructions of kernels that are too frequent to go through C: flags, interrupts, time.
+ *
+ * Each does the common case inline and leaves the rest to its semantics (site_if).
+ */
+#include "monitor/engine/bt/build.h"
+
+#include "monitor/cpu/arch.h"
+
+#define RFLAGS  offsetof(struct vcpu, s.rflags)
+#define CC      offsetof(struct vcpu, cc)
+#define PENDING offsetof(struct vcpu, pending)
+
+/* op reg, imm32 on the low half; the upper one is cleared. */
+static void imm32(struct build *u, unsigned extension, unsigned reg, uint32_t value)
+{
+	emit_imm(&u->e, 4, extension, reg, (int32_t)value);
+}
+
+/* shl or shr reg, count, 32 bits */
+static void shift(struct build *u, bool left, unsigned reg, unsigned count)
+{
+	emit_op_reg(&u->e, 4, 0xc1, left ? 4 : 5, reg);
+	emit_byte(&u->e, count);
+}
+
+/* reg <- vcpu.cc */
+static void load_cc(struct build *u, unsigned reg)
+{
+	struct host_mem cc = mem_vcpu(CC);
+	struct emit *e = &u->e;
+
+	emit_byte(e, 0x65);
+	emit_byte(e, 0x40 | emit_rex_mem(4, reg, &cc));
+	emit_byte(e, 0x0f), emit_byte(e, 0xb7); /* movzx */
+	emit_modrm_mem(e, reg, &cc);
+}
+
+void system_pushf(struct build *u, const struct op *o)
+{
+	struct emit *e = &u->e;
+	struct host_mem m;
+
+	flags_to_memory(u, STATUS);
+	m = access_emit(u, o, 0);
+	flags_clobbered(u, STATUS);
+	emit_store_vcpu(e, 8, H_AX, offsetof(struct vcpu, bt.temp));
+	load_cc(u, H_AX);
+	emit_mov(e, 4, T0, H_AX);
+	shift(u, false, H_AX, 8);
+	imm32(u, IMM_AND, H_AX, 0xd5);
+	imm32(u, IMM_AND, T0, 1);
+	shift(u, true, T0, 11);
+	emit_op_reg(e, 4, OP_OR, T0, H_AX);
+	emit_load_vcpu(e, 4, H_AX, RFLAGS);
+	imm32(u, IMM_AND, H_AX, ~(uint32_t)(FLAGS_STATUS | FLAG_RF | FLAG_VM));
+	emit_op_reg(e, 4, OP_OR, T0, H_AX);
+	emit_load_vcpu(e, 8, H_AX, offsetof(struct vcpu, bt.temp));
+	emit_op_mem(e, u->width, OP_STORE, T0, &m);
+	u->sp_pending -= (int)u->width;
+}
+
+/* What POPF may change here without more ado. */
+static uint32_t popf_easy(const struct build *u)
+{
+	return FLAGS_STATUS | (u->mode & BT_SUPER ? FLAG_IF : 0);
+}
+
+void system_popf(struct build *u, const struct op *o)
+{
+	struct host_mem rflags = mem_vcpu(RFLAGS), m, cc = mem_vcpu(CC);
+	struct emit *e = &u->e;
+	uint8_t *masked;
+
+	flags_clobbered(u, o->live_in);
+	flush_sp(u);
+	m = access_emit(u, o, 0);
+	flags_clobbered(u, o->live_in);
+	emit_op_mem(e, 4, OP_LOAD, T0, &m);
+	u->t1_group = -1;
+	emit_mov(e, 4, T1, T0);
+	emit_op_mem(e, 4, OP_XOR, T1, &rflags);
+	imm32(u, IMM_AND, T1, ~popf_easy(u));
+	site_if(u, CC_NE, o)->here = true;
+	if (u->mode & BT_SUPER) { /* interrupts that waited come through C */
+		emit_op_reg(e, 4, 0xf7, 0, T0); /* test t0, IF */
+		emit_u32(e, FLAG_IF);
+		masked = emit_jcc_later(e, CC_E);
+		emit_compare_vcpu(e, 4, PENDING, 0);
+		site_if(u, CC_NE, o)->here = true;
+		emit_patch(masked, e->at);
+	}
+	emit_store_vcpu(e, 8, T0, RFLAGS);
+	emit_mov(e, 4, T1, T0);
+	shift(u, true, T1, 8);
+	imm32(u, IMM_AND, T1, 0xd500);
+	shift(u, false, T0, 11);
+	imm32(u, IMM_AND, T0, 1);
+	emit_op_reg(e, 4, OP_OR, T0, T1);
+	emit_byte(e, 0x66);
+	emit_op_mem(e, 4, OP_STORE, T0, &cc);
+	u->sp_pending += (int)u->width;
+	u->flags = FLAGS_MEMORY;
+}
+
+void system_cli(struct build *u, const struct op *o)
+{
+	struct host_mem rflags = mem_vcpu(RFLAGS);
+
+	flags_clobbered(u, o->live_in);
+	emit_op_mem(&u->e, 4, 0x81, IMM_AND, &rflags);
+	emit_u32(&u->e, ~(uint32_t)FLAG_IF);
+}
+
+/* The next instruction comes before any interrupt: it must be in this block. */
+void system_sti(struct build *u, const struct op *o)
+{
+	struct host_mem rflags = mem_vcpu(RFLAGS);
+
+	flags_clobbered(u, o->live_in);
+	flush_sp(u);
+	emit_compare_vcpu(&u->e, 4, PENDING, 0);
+	site_if(u, CC_NE, o)->here = true;
+	emit_op_mem(&u->e, 4, 0x81, IMM_OR, &rflags);
+	emit_u32(&u->e, FLAG_IF);
+	u->t1_group = -1;
+}
+
+void system_rdtsc(struct build *u, const struct op *o)
+{
+	static const uint8_t join[] = { 0x48, 0xc1, 0xe2, 32, /* shl rdx, 32 */
+		0x48, 0x09, 0xd0 };                           /* or rax, rdx */
+	static const uint8_t split[] = { 0x48, 0x89, 0xc2,    /* mov rdx, rax */
+		0x48, 0xc1, 0xea, 32,                         /* shr rdx, 32 */
+		0x89, 0xc0 };                                 /* mov eax, eax */
+	struct emit *e = &u->e;
+
+	flags_clobbered(u, o->live_in);
+	emit_bytes(e, o->code, o->i.len);
+	emit_bytes(e, join, sizeof(join));
+	emit_op_vcpu(e, OP_ADD, H_AX, offsetof(struct vcpu, bt.tsc_ahead));
+	emit_bytes(e, split, sizeof(split));
+	if (o->d.in.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
+		emit_load_vcpu(e, 4, H_CX, offsetof(struct vcpu, s.tsc_aux));
+}
