@@ -72,6 +72,15 @@ static uint16_t effective_pcid(const struct vcpu *v, unsigned pcid)
 	return v->s.cr4 & CR4_PCIDE ? (uint16_t)pcid : 0;
 }
 
+/* No canonical address is in this page, and the host has none where it leads. */
+#define NO_PAGE 0x5ea17c3b9d426000ull
+
+static void forget_quick(struct vcpu *v)
+{
+	for (unsigned n = 0; n < VCPU_QUICKS; n++)
+		v->bt.quick[n].tag = NO_PAGE, v->bt.quick[n].addend = 0;
+}
+
 void tlb_flush_all(struct vcpu *v)
 {
 	struct tlb *t = v->tlb;
@@ -81,6 +90,7 @@ void tlb_flush_all(struct vcpu *v)
 		flush_table(table);
 	for (unsigned k = 0; k < TLB_SPACES; k++)
 		t->space[k].used = 0;
+	forget_quick(v);
 	new_generations(t);
 	t->local_count = 0;
 	t->local_code = false;
@@ -140,6 +150,7 @@ void tlb_flush_pcid(struct vcpu *v, unsigned pcid)
 
 	if (!s)
 		return;
+	forget_quick(v);
 	flush_space(v->tlb, s);
 	if (s == &v->tlb->space[v->tlb->current])
 		flush_local(v->tlb);
@@ -170,6 +181,7 @@ void tlb_switch(struct vcpu *v, unsigned pcid, bool keep)
 	else if (!keep)
 		flush_space(t, s);
 	flush_local(t);
+	forget_quick(v);
 	s->used = ++t->counter;
 	t->current = (unsigned)(s - t->space);
 	tlb_select_view(v);
@@ -224,6 +236,7 @@ void tlb_flush_page(struct vcpu *v, uint64_t la)
 		tlb_flush_all(v);
 		return;
 	}
+	forget_quick(v);
 	for (unsigned n = 0; n < 4; n++)
 		flush_in_table(nth_table(t, n), la, large);
 	if (flush_in_table(&t->super_code, la, large)) {
@@ -313,6 +326,7 @@ bool tlb_protect_host_page(struct vcpu *v, const uint8_t *host_page)
 	bool found = protect_in_table(&t->super[TLB_SUPER_OPEN][TLB_WRITE], host_page);
 
 	found |= protect_in_table(&t->super[TLB_SUPER_CLOSED][TLB_WRITE], host_page);
+	forget_quick(v);
 	for (unsigned k = 0; k < TLB_SPACES; k++)
 		found |= protect_in_table(&t->space[k].table[TLB_WRITE], host_page);
 	return found;
@@ -332,6 +346,8 @@ void tlb_select_view(struct vcpu *v)
 	}
 	if (unlikely(debug_has_data(v)))
 		v->view = TLB_CHECKED;
+	if (v->view == TLB_CHECKED)
+		forget_quick(v);
 	v->tlb_data[TLB_CODE] = v->cpl == 3 ? t->space[t->current].table[TLB_CODE].entry : t->super_code.entry;
 	for (unsigned kind = TLB_READ; kind <= TLB_WRITE; kind++)
 		v->tlb_data[kind] = v->view == TLB_CHECKED ? t->none : table_of(t, v->view, kind)->entry;

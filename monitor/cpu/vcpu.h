@@ -83,6 +83,7 @@ struct vcpu_state {
 #define VCPU_SIPI  0x40u
 #define VCPU_TRACE 0x80u /* engine's own: single-step, breakpoint or shadow work at the next boundary */
 
+#define VCPU_QUICKS    256
 #define VCPU_JUMP_BITS 14
 #define VCPU_JUMPS     (1u << VCPU_JUMP_BITS)
 
@@ -176,6 +177,9 @@ struct vcpu {
 		uint64_t page;       /* linear address of the page of guest code that runs */
 		uint64_t left;       /* instructions of the budget, where they are counted */
 		uint64_t context;    /* what a jump cache entry must be tagged with now */
+		struct {
+			uint64_t tag, addend;
+		} quick[VCPU_QUICKS]; /* pages that accesses of user code met last */
 		uint64_t slot[16];   /* host addresses that groups of accesses were looked up for */
 		uint64_t temp;       /* within one instruction */
 		uint64_t string[2];  /* the same, of string instructions */

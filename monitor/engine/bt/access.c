@@ -33,8 +33,6 @@ unsigned guest_reg(struct build *u, unsigned n, unsigned scratch)
 {
 	if (!in_memory(n))
 		return n;
-	if (scratch == T1)
-		u->t1_group = -1;
 	emit_load_vcpu(&u->e, 8, scratch, GPR_OFFSET(n));
 	return scratch;
 }
@@ -72,7 +70,6 @@ static void emit_bit_offset(struct build *u, const struct access *a)
 	emit_op_reg(&u->e, 8, 0xc1, 7, T1); /* sar */
 	emit_byte(&u->e, shift);
 	emit_lea(&u->e, a->narrow ? 4 : 8, T0, &m);
-	u->t1_group = -1;
 }
 
 /* T0 <- the linear address of the operand. */
@@ -98,7 +95,8 @@ void access_emit_lea(struct build *u, const struct op *o)
 		.narrow = i->addr_shift || u->width == 4 };
 	unsigned r = i->r[0];
 
-	u->t1_group = a.index != GPR_NONE && in_memory(a.index) ? -1 : u->t1_group;
+	if (a.index != GPR_NONE && in_memory(a.index))
+		t1_lost(u);
 	emit_offset(u, &a, i->disp + (i->base == GPR_RIP ? o->offset : 0));
 	if (in_memory(r)) {
 		if (i->opsize == 4)
@@ -118,27 +116,91 @@ void emit_here(struct build *u, unsigned reg, int64_t offset)
 		emit_lea(&u->e, u->width, reg, &m);
 }
 
-/* T0: linear address; behind it T1 is the addend of its page, or off to cold code. */
-static struct cold *emit_look_up(struct build *u, const struct op *o, const struct access *a, enum tlb_kind kind,
-	unsigned size, enum cold_kind how)
+/* T0 is a linear address: off to cold code unless T1 is the TLB's entry for it. */
+static struct cold *emit_look_up(struct build *u, const struct op *o, const struct access *a,
+	const struct bt_miss *miss, enum cold_kind how)
 {
 	struct emit *e = &u->e;
-	struct host_mem tag = mem_at(T1, 0), addend = mem_at(T1, 8);
+	struct host_mem tag = mem_at(T1, 0);
 	uint8_t *again = e->at;
 	struct cold *c;
 
 	_Static_assert(PAGE_SHIFT - 8 == 4 && sizeof(struct tlb_entry) == 16, "the shift below");
 	emit_rorx(e, T1, T0, 8);
 	emit_imm(e, 4, IMM_AND, T1, (TLB_SIZE - 1) << 4);
-	emit_op_vcpu(e, OP_ADD, T1, offsetof(struct vcpu, tlb_data) + 8 * kind);
+	emit_op_vcpu(e, OP_ADD, T1, offsetof(struct vcpu, tlb_data) + 8 * miss->kind);
 	emit_op_mem(e, 8, OP_SUB, T0, &tag);
-	emit_imm(e, 8, IMM_CMP, T0, (int32_t)(PAGE_SIZE - size));
+	emit_imm(e, 8, IMM_CMP, T0, (int32_t)(PAGE_SIZE - miss->size));
 	c = add_cold(u, how, emit_jcc_later(e, CC_A), o);
 	c->again = again;
 	c->access = a;
-	c->miss = (struct bt_miss){ o->offset, (uint16_t)size, (uint8_t)kind, 0 };
-	emit_op_mem(e, 8, OP_LOAD, T1, &addend);
+	c->miss = *miss;
 	return c;
+}
+
+#define QUICK(n, field) (offsetof(struct vcpu, bt.quick[n].field))
+
+/*
+ * T0: linear address; behind it T1 is the addend of its page.  In user code the access remembers the page it met last,
+ * which spares finding the entry; tlb.c forgets it with the TLB.
+ */
+static struct cold *emit_find(struct build *u, const struct op *o, const struct access *a, enum tlb_kind kind,
+	unsigned size, enum cold_kind how)
+{
+	struct bt_miss miss = { o->offset, (uint16_t)size, (uint8_t)kind, 0, 0 };
+	struct host_mem addend = mem_at(T1, 8);
+	struct emit *e = &u->e;
+	struct cold *c;
+
+	if (u->mode & BT_SUPER) {
+		c = emit_look_up(u, o, a, &miss, how);
+		emit_op_mem(e, 8, OP_LOAD, T1, &addend);
+		return c;
+	}
+	u->b->quick = (u->b->quick + 1) % VCPU_QUICKS;
+	emit_op_vcpu(e, OP_SUB, T0, QUICK(u->b->quick, tag));
+	emit_imm(e, 8, IMM_CMP, T0, (int32_t)(PAGE_SIZE - size));
+	c = add_cold(u, COLD_QUICK, emit_jcc_later(e, CC_A), o);
+	c->access = a;
+	c->miss = miss;
+	c->how = (uint8_t)how;
+	c->quick = (uint16_t)u->b->quick;
+	emit_load_vcpu(e, 8, T1, QUICK(c->quick, addend));
+	c->again = e->at;
+	return c;
+}
+
+/* Not the page met last: look it up and remember it. */
+static void emit_cold_quick(struct build *u, const struct cold *quick)
+{
+	struct host_mem tag = mem_at(T1, 0), addend = mem_at(T1, 8);
+	struct cold q = *quick, *c;
+	struct emit *e = &u->e;
+
+	emit_linear(u, q.access, q.target);
+	if (q.access->bits)
+		emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, bt.temp));
+	c = emit_look_up(u, q.op, q.access, &q.miss, q.how);
+	c->back = q.back;
+	c->sp = q.sp;
+	c->target = q.target;
+	emit_op_mem(e, 8, OP_LOAD, T0, &tag);
+	emit_store_vcpu(e, 8, T0, QUICK(q.quick, tag));
+	emit_op_mem(e, 8, OP_LOAD, T1, &addend);
+	emit_store_vcpu(e, 8, T1, QUICK(q.quick, addend));
+	emit_patch(emit_jmp_later(e), q.again);
+}
+
+/* T1 will be lost: what a group needs again goes into its slot. */
+void t1_lost(struct build *u)
+{
+	struct group *g = u->t1_group >= 0 ? &u->group[u->t1_group] : NULL;
+
+	if (g && g->uses && !g->stored) {
+		emit_store_vcpu(&u->e, 8, T1, SLOT(u->t1_group));
+		g->stored = true;
+	}
+	u->t1_group = -1;
 }
 
 /* T1: the page's addend.  The operand of an access by itself. */
@@ -180,9 +242,10 @@ static void emit_group(struct build *u, const struct op *o, const struct access 
 	struct group *g = &u->group[n];
 	struct cold *c;
 
+	t1_lost(u);
 	flush_sp(u);
 	emit_linear(u, a, g->low - now);
-	c = emit_look_up(u, o, a, g->kind, (unsigned)(g->high - g->low), COLD_GROUP_MISS);
+	c = emit_find(u, o, a, g->kind, (unsigned)(g->high - g->low), COLD_GROUP_MISS);
 	c->target = g->low - now;
 	if (a->narrow) {
 		struct host_mem origin = mem_at(T1, (int32_t)-g->low);
@@ -194,7 +257,6 @@ static void emit_group(struct build *u, const struct op *o, const struct access 
 
 		emit_lea(e, 8, T1, &origin);
 	}
-	emit_store_vcpu(e, 8, T1, SLOT(n));
 	g->checked = true;
 	u->t1_group = (int)n;
 }
@@ -219,18 +281,20 @@ struct host_mem access_emit(struct build *u, const struct op *o, unsigned k)
 			flags_clobbered(u, o->live_in);
 			emit_group(u, o, a, a->now, (unsigned)a->group);
 		} else if (u->t1_group != a->group) {
+			t1_lost(u);
 			emit_load_vcpu(&u->e, 8, T1, SLOT(a->group));
 			u->t1_group = a->group;
 		}
+		u->group[a->group].uses--;
 		return mem_at(T1, (int32_t)a->disp);
 	}
 	flags_clobbered(u, o->live_in);
 	flush_sp(u);
-	u->t1_group = -1;
+	t1_lost(u);
 	emit_linear(u, a, a->disp - a->now);
 	if (a->bits)
 		emit_store_vcpu(&u->e, 8, T0, offsetof(struct vcpu, bt.temp));
-	c = emit_look_up(u, o, a, a->kind, a->size, COLD_MISS);
+	c = emit_find(u, o, a, a->kind, a->size, COLD_MISS);
 	c->target = a->disp - a->now;
 	return operand(u, a, a->disp - a->now);
 }
@@ -238,11 +302,14 @@ struct host_mem access_emit(struct build *u, const struct op *o, unsigned k)
 void access_emit_string(struct build *u, const struct op *o, unsigned k)
 {
 	const struct access *a = &o->access[k];
+	struct bt_miss miss = { o->offset, a->size, a->kind, 0, 0 };
+	struct host_mem addend = mem_at(T1, 8);
 	struct cold *c;
 
 	emit_linear(u, a, 0);
-	c = emit_look_up(u, o, a, a->kind, a->size, COLD_SITE);
+	c = emit_look_up(u, o, a, &miss, COLD_SITE);
 	c->here = true;
+	emit_op_mem(&u->e, 8, OP_LOAD, T1, &addend);
 }
 
 /* To the variant of the code from here on in which every access checks for itself. */
@@ -265,6 +332,10 @@ void access_emit_cold(struct build *u, const struct cold *c)
 	struct bt_miss miss = c->miss;
 
 	emit_patch(c->from, e->at);
+	if (c->kind == COLD_QUICK) {
+		emit_cold_quick(u, c);
+		return;
+	}
 	if (c->kind == COLD_GROUP_MISS) { /* the page is there, but the range leaves it */
 		emit_imm(e, 8, IMM_CMP, T0, PAGE_SIZE);
 		crossing = emit_jcc_later(e, CC_B);

@@ -71,7 +71,6 @@ struct bt_site {
 struct bt_point {
 	uint16_t start, end; /* of the code, from the block's start */
 	uint16_t offset;     /* of the guest instruction in its page */
-	uint16_t count;
 };
 
 struct bt_context {
@@ -89,6 +88,7 @@ struct bt {
 	uint64_t entered;  /* vcpu.bt.left when translated code was last entered */
 	uint64_t held;     /* budget kept back while the interpreter does one instruction */
 	bool counting;
+	unsigned quick; /* place that the last access of user code got */
 	struct bt_context contexts[64];
 	uint32_t context_count;
 	struct bt_stats {
@@ -156,8 +156,8 @@ const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx);
 /* Nothing made from this page will be entered again. */
 void bt_cache_kill_page(struct bt *b, struct code_page *p);
 
-/* ---- recover.c: a host exception in translated code; false: it was not there */
-bool bt_recover(struct vcpu *v, const void *ucontext, uintptr_t pc);
+/* ---- recover.c: a host exception in translated code, as struct interp's recover */
+int bt_recover(struct vcpu *v, const void *ucontext, uintptr_t pc);
 /* This thread's signals get a stack of their own; before (may be NULL): what they had. */
 void bt_signal_stack(struct bt *b, stack_t *before);
 

@@ -96,20 +96,26 @@ static void do_site(struct build *u, const struct op *o)
 
 	flags_clobbered(u, o->live_in);
 	flush_sp(u);
+	t1_lost(u);
 	u->site_at[add_site(u, o)] = emit_lea_later(e, T0);
 	back = emit_lea_later(e, T1);
 	emit_jmp(e, u->b->site);
 	emit_patch(back, e->at);
 	u->flags = o->live_out ? FLAGS_BOTH : FLAGS_LOST;
-	u->t1_group = -1;
 }
 
 /* Host exceptions that an instruction may raise are the guest's: #DE, and #GP of what must be aligned. */
-static bool may_trap(const struct op *o)
+static bool host_traps(const struct op *o)
 {
 	bool aligned = (o->i.fpu & FPU_SSE) && (o->i.flags & INSN_MEM) && o->i.memsize >= 16;
 
 	return aligned || o->i.align || o->i.mnemonic == ZYDIS_MNEMONIC_DIV || o->i.mnemonic == ZYDIS_MNEMONIC_IDIV;
+}
+
+/* The page that an access of user code met last may be one that does not exist: when it has met none. */
+static bool may_trap(const struct build *u, const struct op *o)
+{
+	return host_traps(o) || (o->accesses && !(u->mode & BT_SUPER));
 }
 
 /* The same bytes do the same here. */
@@ -143,8 +149,7 @@ static void do_plain(struct build *u, const struct op *o)
 {
 	struct emit *e = &u->e;
 	struct host_mem m = { 0 };
-	bool trap = may_trap(o);
-	const uint8_t *start;
+	bool trap = host_traps(o);
 
 	if (trap)
 		flags_to_memory(u, o->live_in);
@@ -155,10 +160,8 @@ static void do_plain(struct build *u, const struct op *o)
 	if (m.index == T0 && u->flags == FLAGS_MEMORY) { /* loading flags takes T0 */
 		emit_lea(e, 8, T1, &m);
 		m = mem_at(T1, 0);
-		u->t1_group = -1;
 	}
 	flags_for(u, o);
-	start = e->at;
 	if (o->i.fpu & (FPU_SSE | FPU_AVX))
 		u->uses_vectors = true;
 	if (is_identical(u, o))
@@ -168,9 +171,6 @@ static void do_plain(struct build *u, const struct op *o)
 	else
 		mangle(u, o, o->i.flags & INSN_MEM ? &m : NULL);
 	flags_from(u, o);
-	if (trap)
-		u->point[u->points++] = (struct bt_point){ (uint16_t)(start - e->start),
-			(uint16_t)(e->at - e->start), o->offset, (uint16_t)(o - u->op + 1) };
 }
 
 static void do_lea(struct build *u, const struct op *o)
@@ -231,8 +231,9 @@ static void do_leave(struct build *u, const struct op *o)
 	struct host_mem m = access_emit(u, o, 0), sp = mem_at(H_BP, (int32_t)u->width);
 
 	u->sp_pending = 0; /* RSP comes from RBP */
+	emit_op_mem(&u->e, u->width, OP_LOAD, T0, &m); /* may fault: nothing has changed yet */
 	emit_lea(&u->e, u->width, H_SP, &sp);
-	emit_op_mem(&u->e, u->width, OP_LOAD, H_BP, &m);
+	emit_mov(&u->e, u->width, H_BP, T0);
 }
 
 static void do_copy(struct build *u, const struct op *o)
@@ -383,6 +384,7 @@ static bool needs_vectors(const struct build *u)
 
 static void emit_body(struct build *u)
 {
+	const uint8_t *start;
 	struct cold *miss;
 
 	u->flags = FLAGS_MEMORY;
@@ -393,9 +395,13 @@ static void emit_body(struct build *u)
 	for (unsigned n = 0; n < u->count; n++) {
 		unsigned colds = u->colds;
 
+		start = u->e.at;
 		translate(u, &u->op[n]);
+		if (may_trap(u, &u->op[n]))
+			u->point[u->points++] = (struct bt_point){ (uint16_t)(start - u->e.start),
+				(uint16_t)(u->e.at - u->e.start), u->op[n].offset };
 		for (miss = &u->cold[colds]; miss < &u->cold[u->colds]; miss++) {
-			if (miss->kind == COLD_MISS || miss->here) {
+			if (miss->kind == COLD_MISS || miss->kind == COLD_QUICK || miss->here) {
 				miss->back = u->e.at;
 				miss->sp = u->sp_pending;
 			}
@@ -444,7 +450,8 @@ static bool emit_block(struct build *u)
 	emit_body(u);
 	emit_leave(u, &head);
 	for (unsigned n = 0; n < u->colds && !e->overflow; n++) {
-		if (u->cold[n].kind == COLD_MISS || u->cold[n].kind == COLD_GROUP_MISS)
+		if (u->cold[n].kind == COLD_QUICK || u->cold[n].kind == COLD_MISS ||
+			u->cold[n].kind == COLD_GROUP_MISS)
 			access_emit_cold(u, &u->cold[n]);
 		else
 			flow_emit_cold(u, &u->cold[n]);

@@ -14,7 +14,7 @@
 #include "monitor/engine/operands.h"
 
 #define GROUPS_MAX 16
-#define COLD_MAX   (3 * BT_BLOCK_MAX + 8)
+#define COLD_MAX   (6 * BT_BLOCK_MAX + 8)
 #define STATUS     0x8d5u /* CF PF AF ZF SF OF */
 
 enum op_kind {
@@ -76,22 +76,25 @@ struct group {
 	struct access key; /* of the first: registers, values, segment */
 	int64_t low, high; /* range of displacements from the origin, bytes */
 	uint8_t kind;
-	uint8_t uses;
+	uint8_t uses; /* that are still to come */
 	bool sealed;  /* only reads, and a branch lies behind the first: nothing may make it a write any more */
 	bool checked; /* code for the look-up has been emitted */
+	bool stored;  /* its address is in its slot */
 	bool early;   /* the look-up stands at the block's head */
 };
 
 /* Where the guest's flags are. */
 enum flags_at { FLAGS_LOST, FLAGS_MEMORY, FLAGS_HOST, FLAGS_BOTH };
 
-enum cold_kind { COLD_SITE, COLD_MISS, COLD_GROUP_MISS, COLD_EXIT, COLD_LOOKUP };
+enum cold_kind { COLD_SITE, COLD_QUICK, COLD_MISS, COLD_GROUP_MISS, COLD_EXIT, COLD_LOOKUP };
 
 /* Cold code to come: a jump to it waits at `from`. */
 struct cold {
 	uint8_t kind;
 	uint8_t *from;
-	uint8_t *again; /* misses: the look-up */
+	uint8_t *again; /* misses: the look-up; COLD_QUICK: where the access goes on */
+	uint8_t how;    /* COLD_QUICK: the kind of its miss */
+	uint16_t quick; /* and its place */
 	uint8_t *back;  /* where the block goes on; NULL: nowhere */
 	int sp;         /* and by how much the host's RSP differs from the guest's there */
 	const struct op *op;
@@ -162,6 +165,8 @@ void mangle(struct build *u, const struct op *o, struct host_mem *m);
 
 /* Code for access k of the instruction: returns where it is. T0 is free behind it but for an index. */
 struct host_mem access_emit(struct build *u, const struct op *o, unsigned k);
+/* T1 is about to be used for something else. */
+void t1_lost(struct build *u);
 /* Look-ups that stand at the head. */
 void access_emit_early(struct build *u);
 /* Can the address be made inline? */

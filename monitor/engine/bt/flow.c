@@ -94,7 +94,7 @@ static void emit_canonical(struct build *u, const struct op *o)
 
 	if (u->width == 4)
 		return;
-	u->t1_group = -1;
+	t1_lost(u);
 	emit_mov(&u->e, 8, T1, T0);
 	emit_bytes(&u->e, extend, sizeof(extend));
 	emit_op_reg(&u->e, 8, OP_CMP, T0, T1);
@@ -153,7 +153,6 @@ void flow_ret(struct build *u, const struct op *o)
 	flush_sp(u);
 	m = access_emit(u, o, 0);
 	emit_op_mem(&u->e, u->width, OP_LOAD, T0, &m);
-	u->t1_group = -1;
 	emit_jump_cache(u, o, COLD_SITE, (int)(u->width + (o->i.imm & 0xffff)));
 	u->ended = true;
 }
@@ -163,7 +162,6 @@ void flow_indirect(struct build *u, const struct op *o)
 	flags_to_memory(u, o->live_out);
 	flush_sp(u);
 	emit_target(u, o);
-	u->t1_group = -1;
 	emit_jump_cache(u, o, COLD_SITE, 0);
 	u->ended = true;
 }

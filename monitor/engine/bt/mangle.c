@@ -299,11 +299,10 @@ void mangle(struct build *u, const struct op *o, struct host_mem *mem)
 	if (mem && mem->index == T0) { /* T0 is needed */
 		emit_lea(e, 8, T1, mem);
 		*mem = mem_at(T1, 0);
-		u->t1_group = -1;
 	}
 	for (unsigned g = R_14; g <= R_15; g++) {
 		if (m.moved & 1u << g && m.host[g] == T1)
-			u->t1_group = -1;
+			t1_lost(u);
 		if (m.read & 1u << g)
 			emit_load_vcpu(e, 8, m.host[g], GPR_OFFSET(g));
 	}

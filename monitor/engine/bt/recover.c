@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bt/recover.c - host exceptions in translated code: back to the guest instruction, with its exact state.
+ * bt/recover.c - host exceptions in translated code: back to the guest instruction, with its exact state.  The
+ * interpreter does it once more and raises what there is to raise.
  *
  * Translated code runs without a stack, so signals must have one of their own, and one that stays in place whatever
  * the guest's RSP is: SS_AUTODISARM, put up again after each signal that was left by a jump.
@@ -44,7 +45,7 @@ static void take_vectors(struct vcpu *v, const ucontext_t *uc)
 	v->vectors_out = 1;
 }
 
-bool bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
+int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 {
 	struct bt *b = v->engine_data;
 	const ucontext_t *uc = context;
@@ -52,7 +53,7 @@ bool bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 	uint32_t at;
 
 	if (!k)
-		return false;
+		return 0;
 	at = (uint32_t)((const uint8_t *)pc - k->host_code);
 	for (unsigned n = 0; n < k->point_count; n++) {
 		const struct bt_point *p = &k->points[n];
@@ -64,7 +65,7 @@ bool bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 		v->s.rip = v->bt.page + p->offset;
 		take_vectors(v, uc);
 		bt_signal_stack(b, NULL);
-		return true;
+		return INTERP_AGAIN;
 	}
-	return false;
+	return INTERP_BROKEN;
 }

@@ -288,7 +288,10 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 		settle_budget(v, b);
 		if (raised == INTERP_BROKEN)
 			return VCPU_RAN_BROKEN;
-		if (!cpu_escalate(v)) {
+		if (raised == INTERP_AGAIN) {
+			v->event.vector = -1;
+			one_instruction(v, b);
+		} else if (!cpu_escalate(v)) {
 			v->event.vector = -1;
 			return VCPU_RAN_TRIPLE_FAULT;
 		}
@@ -392,6 +395,7 @@ static void bt_destroy(struct vcpu *v)
 		fprintf(stderr, "bt: translated %lu insns %lu evictions %lu dispatches %lu links %lu misses %lu singles %lu gmiss %lu gfail %lu killed %lu\n", b->stats.translated, b->stats.guest_instructions, b->stats.evictions, b->stats.dispatches, b->stats.links, b->stats.misses, b->stats.singles, b->stats.group_misses, b->stats.group_failures, b->stats.killed);
 	if (getenv("BT_STATS"))
 		fprintf(stderr, "jc empty %lu same %lu ctx %lu conflict %lu super %lu user %lu ctxs %u\n", jc[0], jc[1], jc[2], jc[3], jc[4], jc[5], b->context_count);
+	if (getenv("BT_DUMP")) { FILE *f = fopen(getenv("BT_DUMP"), "w"); fwrite(b->rw, 1, BT_CACHE_SIZE, f); fclose(f); }
 	if (getenv("BT_STATS"))
 		for (unsigned k = 0; k <= ZYDIS_MNEMONIC_MAX_VALUE; k++) if (counts[k] > 5000) fprintf(stderr, "   %9lu %s\n", counts[k], ZydisMnemonicGetString(k));
 	b->in.code.dropped = NULL;

@@ -54,7 +54,7 @@ void string_rep(struct build *u, const struct op *o)
 
 	flags_clobbered(u, o->live_in);
 	flush_sp(u);
-	u->t1_group = -1;
+	t1_lost(u);
 	emit_op_mem(e, 4, 0xf7, 0, &rflags); /* test rflags, DF */
 	emit_u32(e, FLAG_DF);
 	site_if(u, CC_NE, o)->here = true;

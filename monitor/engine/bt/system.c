@@ -78,7 +78,7 @@ void system_popf(struct build *u, const struct op *o)
 	m = access_emit(u, o, 0);
 	flags_clobbered(u, o->live_in);
 	emit_op_mem(e, 4, OP_LOAD, T0, &m);
-	u->t1_group = -1;
+	t1_lost(u);
 	emit_mov(e, 4, T1, T0);
 	emit_op_mem(e, 4, OP_XOR, T1, &rflags);
 	imm32(u, IMM_AND, T1, ~popf_easy(u));
@@ -120,11 +120,11 @@ void system_sti(struct build *u, const struct op *o)
 
 	flags_clobbered(u, o->live_in);
 	flush_sp(u);
+	t1_lost(u);
 	emit_compare_vcpu(&u->e, 4, PENDING, 0);
 	site_if(u, CC_NE, o)->here = true;
 	emit_op_mem(&u->e, 4, 0x81, IMM_OR, &rflags);
 	emit_u32(&u->e, FLAG_IF);
-	u->t1_group = -1;
 }
 
 void system_rdtsc(struct build *u, const struct op *o)

@@ -10,6 +10,7 @@
 
 /* What trap.c jumps to vcpu.recover with when the host itself failed; exceptions use 1. */
 #define INTERP_BROKEN 2
+#define INTERP_AGAIN  3 /* the instruction at RIP is the interpreter's to do */
 
 #define RUN_MAX 64 /* instructions in a run */
 
@@ -21,8 +22,9 @@ struct oneshot {
 };
 
 struct interp {
-	/* The translator's: a host exception at pc in its code, whose state it brings into the vCPU.  May be NULL. */
-	bool (*recover)(struct vcpu *v, const void *ucontext, uintptr_t pc);
+	/* The translator's: a host exception at pc in its code.  Brings the guest's state into the vCPU; what to jump
+	 * to vcpu.recover with, 0: not its code.  May be NULL. */
+	int (*recover)(struct vcpu *v, const void *ucontext, uintptr_t pc);
 	struct thunk_arena thunks;
 	struct code_cache code;
 	pthread_t thread;            /* the vCPU's */

@@ -47,12 +47,16 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	const struct interp *in = v ? v->engine_data : NULL;
 	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
 
-	if (!in || !(thunk_arena_contains(&in->thunks, pc) || (in->recover && in->recover(v, uc, pc)))) {
+	int again = in && in->recover ? in->recover(v, uc, pc) : 0;
+
+	if (!in || !(again || thunk_arena_contains(&in->thunks, pc))) {
 		not_ours(sig, info, context);
 		return;
 	}
 	/* We leave by a jump: the mask the kernel would restore on return is restored here. */
 	pthread_sigmask(SIG_SETMASK, &uc->uc_sigmask, NULL);
+	if (again)
+		_longjmp(v->recover, again);
 	switch (uc->uc_mcontext.gregs[REG_TRAPNO]) {
 	case EXC_DE:
 		cpu_raise(v, EXC_DE);
