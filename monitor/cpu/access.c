@@ -53,7 +53,7 @@ static struct target translate(struct vcpu *v, uint64_t la, unsigned access)
 
 	if (tlb_hit(e, la, 1))
 		return (struct target){ .host = (uint8_t *)(uintptr_t)(la + e->addend) };
-	v->stats.tlb_misses++;
+	vcpu_count(&v->stats.tlb_misses);
 	if (!paging_walk(v, la, access, &w))
 		cpu_page_fault(v, la, w.error);
 	t.gpa = w.gpa;
@@ -120,7 +120,7 @@ static uint64_t device_access(struct vcpu *v, uint64_t gpa, unsigned size, uint6
 {
 	struct phys_region r;
 
-	v->stats.mmio++;
+	vcpu_count(&v->stats.mmio);
 	if (is_apic(v, gpa))
 		return apic_access(v, gpa, size, value, write);
 	if (!physmap_find(v->mem, gpa, &r))

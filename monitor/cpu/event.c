@@ -260,9 +260,9 @@ void cpu_deliver(struct vcpu *v)
 	v->delivering = e.software || e.external ? -1 : e.vector;
 	v->s.irq_shadow = 0;
 	if (e.external)
-		v->stats.interrupts++;
+		vcpu_count(&v->stats.interrupts);
 	else
-		v->stats.exceptions++;
+		vcpu_count(&v->stats.exceptions);
 	if (v->protected_mode)
 		deliver_protected(v, &e);
 	else

@@ -369,14 +369,14 @@ int insn_hlt(struct vcpu *v, const struct insn *i)
 
 uint32_t cpu_port_read(struct vcpu *v, uint16_t port, unsigned size)
 {
-	v->stats.io++;
+	vcpu_count(&v->stats.io);
 	debug_check_io(v, port, size);
 	return port_read(v->mem, port, size);
 }
 
 void cpu_port_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
 {
-	v->stats.io++;
+	vcpu_count(&v->stats.io);
 	debug_check_io(v, port, size);
 	port_write(v->mem, port, size, value);
 }

@@ -19,7 +19,7 @@
 
 #include "monitor/cpu/vcpu.h"
 
-#define TLB_BITS   12
+#define TLB_BITS   14
 #define TLB_SIZE   (1u << TLB_BITS)
 #define TLB_SPACES 8
 #define TLB_LOCALS 512

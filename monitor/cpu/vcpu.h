@@ -219,6 +219,14 @@ struct vcpu {
 	} stats;
 };
 
+/* One more; only the vCPU's thread counts, others read.  (A locked addition would wait for all stores before it.) */
+static inline void vcpu_count(_Atomic uint64_t *statistic)
+{
+	uint64_t n = atomic_load_explicit(statistic, memory_order_relaxed);
+
+	atomic_store_explicit(statistic, n + 1, memory_order_relaxed);
+}
+
 /* Ask for attention; any thread.  `bits` of VCPU_*. */
 static inline void vcpu_raise(struct vcpu *v, uint32_t bits)
 {

@@ -304,11 +304,9 @@ void access_emit_string(struct build *u, const struct op *o, unsigned k)
 	const struct access *a = &o->access[k];
 	struct bt_miss miss = { o->offset, a->size, a->kind, 0, 0 };
 	struct host_mem addend = mem_at(T1, 8);
-	struct cold *c;
 
 	emit_linear(u, a, 0);
-	c = emit_look_up(u, o, a, &miss, COLD_SITE);
-	c->here = true;
+	emit_look_up(u, o, a, &miss, COLD_MISS);
 	emit_op_mem(&u->e, 8, OP_LOAD, T1, &addend);
 }
 

@@ -180,7 +180,7 @@ void emit_here(struct build *u, unsigned reg, int64_t offset);
 /* The cold half of a miss. */
 void access_emit_cold(struct build *u, const struct cold *c);
 
-/* Look-ups of a string instruction: T0 is the offset in the page, T1 its addend; misses go to the semantics. */
+/* Look-ups of a string instruction: T0 is the offset in the page, T1 its addend. */
 void access_emit_string(struct build *u, const struct op *o, unsigned k);
 
 /* ---- system.c, string.c */

@@ -56,7 +56,7 @@ void code_cache_flush(struct code_cache *c, struct vcpu *v)
 	c->page_used = 0;
 	c->insn_used = 1;
 	tlb_flush_code(v);
-	v->stats.code_flushes++;
+	vcpu_count(&v->stats.code_flushes);
 }
 
 void code_cache_destroy(struct code_cache *c, struct vcpu *v)
@@ -116,7 +116,7 @@ void code_page_mark(struct vcpu *v, struct code_page *p)
 	tlb_protect_host_page(v, p->host);
 	if (v->count > 1 && !(old & RAM_PAGE_CODE) && v->mem->code_written)
 		v->mem->code_written(v->mem->hook_opaque, at, 0);
-	v->stats.code_pages++;
+	vcpu_count(&v->stats.code_pages);
 }
 
 /* A page stays marked while it is dropped and decoded in turns; after so many writes it is data. */
