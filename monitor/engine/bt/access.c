@@ -126,7 +126,7 @@ static struct cold *emit_look_up(struct build *u, const struct op *o, const stru
 	struct cold *c;
 
 	_Static_assert(PAGE_SHIFT - 8 == 4 && sizeof(struct tlb_entry) == 16, "the shift below");
-	emit_rorx(e, T1, T0, 8);
+	emit_rorx(e, 4, T1, T0, 8);
 	emit_imm(e, 4, IMM_AND, T1, (TLB_SIZE - 1) << 4);
 	emit_op_vcpu(e, OP_ADD, T1, offsetof(struct vcpu, tlb_data) + 8 * miss->kind);
 	emit_op_mem(e, 8, OP_SUB, T0, &tag);

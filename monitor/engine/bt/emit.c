@@ -168,11 +168,11 @@ void emit_lea(struct emit *e, unsigned width, unsigned reg, const struct host_me
 		emit_op_mem(e, width, OP_LEA, reg, m);
 }
 
-void emit_rorx(struct emit *e, unsigned reg, unsigned src, unsigned count)
+void emit_rorx(struct emit *e, unsigned width, unsigned reg, unsigned src, unsigned count)
 {
 	emit_byte(e, 0xc4);
 	emit_byte(e, (reg & 8 ? 0u : 0x80u) | 0x40 | (src & 8 ? 0u : 0x20u) | 3);
-	emit_byte(e, 0x7b);
+	emit_byte(e, width == 8 ? 0xfb : 0x7b);
 	emit_byte(e, 0xf0);
 	emit_modrm_reg(e, reg, src);
 	emit_byte(e, count);

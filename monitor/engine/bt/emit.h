@@ -84,8 +84,8 @@ enum { IMM_ADD = 0, IMM_OR = 1, IMM_AND = 4, IMM_SUB = 5, IMM_XOR = 6, IMM_CMP =
 void emit_imm(struct emit *e, unsigned width, unsigned extension, unsigned reg, int32_t value);
 void emit_mov_imm(struct emit *e, unsigned reg, uint64_t value);
 void emit_lea(struct emit *e, unsigned width, unsigned reg, const struct host_mem *m);
-/* reg <- src rotated right, 32 bits (BMI2: no flags). */
-void emit_rorx(struct emit *e, unsigned reg, unsigned src, unsigned count);
+/* reg <- src rotated right (BMI2: no flags). */
+void emit_rorx(struct emit *e, unsigned width, unsigned reg, unsigned src, unsigned count);
 
 /* A near jump to a run address. */
 void emit_jmp(struct emit *e, const uint8_t *target);

@@ -26,6 +26,7 @@ static struct cold *emit_jump_cache(struct build *u, const struct op *o, enum co
 	emit_op_mem(e, 8, OP_CMP, T0, &tag);
 	c = add_cold(u, miss, emit_jcc_later(e, CC_NE), o);
 	c->tagged = true;
+	c->again = e->at;
 	if (sp) {
 		struct host_mem m = mem_at(H_SP, sp);
 
@@ -183,6 +184,13 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 	uint8_t *lea;
 
 	emit_patch(c->from, e->at);
+	if (c->tagged) { /* an address's other slot */
+		struct host_mem tag = JUMP_TAG(T1);
+
+		emit_imm(e, 4, IMM_XOR, T1, 1);
+		emit_op_mem(e, 8, OP_CMP, T0, &tag);
+		emit_patch(emit_jcc_later(e, CC_E), c->again);
+	}
 	switch (c->kind) {
 	case COLD_SITE:
 		emit_site_call(u, c);

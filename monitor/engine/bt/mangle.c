@@ -15,6 +15,7 @@ struct mapping {
 	uint16_t written; /* of those */
 	uint16_t read;
 	bool high;     /* names AH, CH, DH or BH */
+	uint8_t turned; /* of the register so named with a memory operand: it is turned by a byte into T0 */
 	bool possible;
 };
 
@@ -33,6 +34,8 @@ static void note_operand(struct mapping *m, const ZydisDecodedOperand *op, bool 
 	if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || !insn_gpr(op->reg.value, &g, &is_high))
 		return;
 	m->high |= is_high;
+	if (is_high)
+		m->turned = g;
 	if (!in_memory(g))
 		return;
 	m->moved |= (uint16_t)(1u << g);
@@ -62,8 +65,18 @@ static struct mapping map(const struct op *o)
 			m.host[g] = scratch[next++];
 	}
 	/* AH, CH, DH and BH exist only without REX, which memory at T1 and the scratch registers need. */
-	if (m.high && (m.moved || (o->i.flags & INSN_MEM)))
+	if (m.high && m.moved)
 		m.possible = false;
+	m.high &= !!(o->i.flags & INSN_MEM);
+	for (unsigned k = 0; m.high && k < o->d.in.operand_count; k++) { /* CMPXCHG [m], AH uses AL too */
+		uint8_t g;
+		bool is_high;
+
+		if (o->d.op[k].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			o->d.op[k].encoding == ZYDIS_OPERAND_ENCODING_NONE &&
+			insn_gpr(o->d.op[k].reg.value, &g, &is_high) && g == m.turned)
+			m.possible = false;
+	}
 	return m;
 }
 
@@ -126,7 +139,7 @@ static struct fields fields_of(const struct mapping *m, const struct op *o, cons
 		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
 		if (insn_gpr(op->reg.value, &g, &high))
-			n = m->host[g] + (high ? 4 : 0);
+			n = high && m->high ? T0 : m->host[g] + (high ? 4 : 0);
 		else if (operand_vector(op->reg.value, &vector))
 			n = (int)vector, high = true;
 		else
@@ -285,7 +298,7 @@ void mangle(struct build *u, const struct op *o, struct host_mem *mem)
 	struct fields f = fields_of(&m, o, mem);
 	struct host_mem there;
 
-	if (!m.moved) {
+	if (!m.moved && !m.high) {
 		emit_any(e, o, &f);
 		return;
 	}
@@ -300,6 +313,8 @@ void mangle(struct build *u, const struct op *o, struct host_mem *mem)
 		emit_lea(e, 8, T1, mem);
 		*mem = mem_at(T1, 0);
 	}
+	if (m.high)
+		emit_rorx(e, 8, T0, m.turned, 8);
 	for (unsigned g = R_14; g <= R_15; g++) {
 		if (m.moved & 1u << g && m.host[g] == T1)
 			t1_lost(u);
@@ -311,4 +326,6 @@ void mangle(struct build *u, const struct op *o, struct host_mem *mem)
 		if (m.written & 1u << g)
 			emit_store_vcpu(e, 8, m.host[g], GPR_OFFSET(g));
 	}
+	if (m.high && (o->gprs_written & 1u << m.turned))
+		emit_rorx(e, 8, m.turned, T0, 56);
 }

@@ -28,7 +28,6 @@ static uint64_t tsc_ahead(const struct vcpu *v)
 	return v->clock->tsc_origin - v->clock->host_origin + v->s.tsc_offset;
 }
 
-unsigned long jc[8];
 static unsigned long counts[ZYDIS_MNEMONIC_MAX_VALUE+1];
 int bt_call_site(struct vcpu *v, const struct bt_site *site)
 {
@@ -140,6 +139,19 @@ static unsigned jump_index(uint64_t la)
 	return (uint32_t)la * BT_JUMP_FACTOR >> (32 - VCPU_JUMP_BITS);
 }
 
+/* An address may be in its slot or in the one beside it; both full: either goes. */
+static void insert_jump(struct vcpu *v, struct bt *b, uint64_t la, const uint8_t *host)
+{
+	unsigned n = jump_index(la);
+	uint64_t tag = la ^ v->bt.context;
+
+	if (v->bt.jump_tag[n ^ 1] == tag || (v->bt.jump_tag[n] && v->bt.jump_tag[n] != tag &&
+						    (!v->bt.jump_tag[n ^ 1] || (b->stats.dispatches & 1))))
+		n ^= 1;
+	v->bt.jump_tag[n] = tag;
+	v->bt.jump_host[n] = host;
+}
+
 static uint32_t new_context(struct vcpu *v, struct bt *b)
 {
 	if (++b->context_count == 1u << 15) {
@@ -224,14 +236,8 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 	if (!k)
 		return NULL;
 	link_block(v, b, k);
-	if (!single) {
-		unsigned n = jump_index(la);
-
-		extern unsigned long jc[8]; uint64_t was = v->bt.jump_tag[n];
-		jc[!was ? 0 : !((was ^ la) << 16) ? was == (la ^ v->bt.context) ? 1 : 2 : 3]++; jc[4+ (v->cpl==3)]++;
-		v->bt.jump_tag[n] = la ^ v->bt.context;
-		v->bt.jump_host[n] = k->host_code;
-	}
+	if (!single)
+		insert_jump(v, b, la, k->host_code);
 	v->bt.page = la & PAGE_MASK;
 	return k;
 }
@@ -393,8 +399,6 @@ static void bt_destroy(struct vcpu *v)
 		return;
 	if (getenv("BT_STATS"))
 		fprintf(stderr, "bt: translated %lu insns %lu evictions %lu dispatches %lu links %lu misses %lu singles %lu gmiss %lu gfail %lu killed %lu\n", b->stats.translated, b->stats.guest_instructions, b->stats.evictions, b->stats.dispatches, b->stats.links, b->stats.misses, b->stats.singles, b->stats.group_misses, b->stats.group_failures, b->stats.killed);
-	if (getenv("BT_STATS"))
-		fprintf(stderr, "jc empty %lu same %lu ctx %lu conflict %lu super %lu user %lu ctxs %u\n", jc[0], jc[1], jc[2], jc[3], jc[4], jc[5], b->context_count);
 	if (getenv("BT_DUMP")) { FILE *f = fopen(getenv("BT_DUMP"), "w"); fwrite(b->rw, 1, BT_CACHE_SIZE, f); fclose(f); }
 	if (getenv("BT_STATS"))
 		for (unsigned k = 0; k <= ZYDIS_MNEMONIC_MAX_VALUE; k++) if (counts[k] > 5000) fprintf(stderr, "   %9lu %s\n", counts[k], ZydisMnemonicGetString(k));
