@@ -89,10 +89,13 @@ static void indirect(struct block *b, unsigned n)
 	unsigned out = block_label(b), reg = block_scratch(b);
 
 	if (CHANCE(50)) {
+		uint16_t reserved = b->reserved;
+
 		block_load_label(b, reg, out);
+		b->reserved |= (uint16_t)(1u << reg);
 		if (CHANCE(50))
-			block_neutral(
-				b); /* may spoil it: then the jump goes where that leads, on both sides */
+			block_neutral(b);
+		b->reserved = reserved;
 		block_put(b, M(JMP), 1, block_gpr(reg, block_word(b)));
 	} else {
 		block_put(b, M(JMP), 1, label_table(b, &out, 1, -1));
