@@ -5,7 +5,8 @@
 #   make                      the programs: build/serai, build/serai-vmx
 #   make run                  boot Debian's kernel to a shell on this terminal
 #   make test                 build and run every test
-#   make check-cpu CASES=N SEED=S    the interpreter against this machine's processor
+#   make check-cpu CASES=N SEED=S    the interpreter against this machine's processor; BLOCKS=1: blocks with branches
+#                                    instead of single instructions; ENGINE=bt: the translator
 #   make install PREFIX=DIR   programs into DIR/bin (DESTDIR is honoured)
 #   make clean                remove everything built; guests and their downloads stay (make distclean)
 
@@ -14,6 +15,7 @@ FUZZ   := build-fuzz
 PREFIX ?= /usr/local
 CASES  ?= 10000000
 SEED   ?= 1
+ENGINE ?= interp
 
 # Sanitizers, coverage for libFuzzer; an assertion that fails must show.
 FUZZ_OPTIONS := -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized \
@@ -33,7 +35,7 @@ test: setup-test $(B)/build.ninja $(FUZZ)/build.ninja
 	@python3 tools/run-tests $(B) $(FUZZ)
 
 check-cpu: all
-	@tools/check-cpu $(B) $(CASES) $(SEED)
+	@tools/check-cpu $(B) $(CASES) $(SEED) --engine $(ENGINE) $(if $(BLOCKS),--blocks)
 
 install: all
 	@meson configure $(B) -Dprefix=$(abspath $(PREFIX))

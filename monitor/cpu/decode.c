@@ -313,13 +313,16 @@ static insn_fn *choose_row(struct insn *i, const struct decoded *d)
 	}
 }
 
-/* Vector operands that raise #GP when misaligned (SDM volume 2, 2.4 exception types). */
+/* Vector operands that raise #GP when misaligned (SDM volume 2, 2.4 exception types).  The SHA extensions are
+ * type 4, but AMD's processors do not check theirs; the guest gets what the host does. */
 static uint8_t required_alignment(const struct decoded *d, const struct insn *i)
 {
 	bool vex = d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 
-	if (!(i->flags & INSN_MEM) || i->memsize < 16 || d->in.meta.category == ZYDIS_CATEGORY_SHA)
+	if (!(i->flags & INSN_MEM) || i->memsize < 16)
 		return 0;
+	if (d->in.meta.category == ZYDIS_CATEGORY_SHA)
+		return __builtin_cpu_is("amd") ? 0 : 16;
 	switch (d->in.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_SSE1:
 	case ZYDIS_EXCEPTION_CLASS_AVX1:

@@ -6,24 +6,24 @@
 
 #include <string.h>
 
-void case_code(const struct test_case *tc, uint8_t page[CASE_PAGE])
+void case_code(const struct test_case *tc, uint8_t pages[CODE_BYTES])
 {
 	uint32_t off = tc->code_off, target = EXIT_BASE + (tc->bits == 32 ? 8 : 0);
 	int32_t rel;
 
-	memset(page, 0xcc, CASE_PAGE);
+	memset(pages, 0xcc, CODE_BYTES);
 	for (unsigned i = 0; i < tc->count; i++) {
-		uint32_t room = CASE_PAGE - off;
+		uint32_t room = CODE_BYTES - off;
 		uint32_t n = MIN_OF(tc->insns[i].len, room);
 
-		memcpy(page + off, tc->insns[i].bytes, n);
+		memcpy(pages + off, tc->insns[i].bytes, n);
 		off += n;
 	}
-	if (tc->cut || off + 5 > CASE_PAGE)
+	if (tc->cut || off + 5 > CODE_BYTES)
 		return;
-	page[off] = 0xe9;
+	pages[off] = 0xe9;
 	rel = (int32_t)(target - (CODE_BASE + off + 5));
-	memcpy(page + off + 1, &rel, 4);
+	memcpy(pages + off + 1, &rel, 4);
 }
 
 void case_memory(const struct test_case *tc, const uint8_t *base, uint8_t *mem)

@@ -14,7 +14,7 @@
 
 #include <Zydis/Zydis.h>
 
-#define CASE_INSNS   50
+#define CASE_INSNS   64
 #define CASE_PATCHES 16
 #define CASE_PAGE    4096u
 
@@ -24,11 +24,18 @@
 #define MEM_PAGES   (DATA_PAGES + STACK_PAGES)
 #define MEM_BYTES   (MEM_PAGES * CASE_PAGE)
 
+/* Where instructions lie; a block may run from one page into the next. */
+#define CODE_PAGES 2
+#define CODE_BYTES (CODE_PAGES * CASE_PAGE)
+
 #define XSAVE_BYTES 832 /* standard format: legacy, header, AVX */
 
 struct insn_bytes {
 	uint8_t len;
 	uint8_t bytes[15];
+	uint8_t kept_for; /* this and the instruction of that number plus 1 make sense together only; 0: none
+			   */
+	bool nop;         /* the shrinker's, in place of another */
 };
 
 enum { SEL_I_DS, SEL_I_ES, SEL_I_FS, SEL_I_GS, SEL_I_SS };
@@ -52,8 +59,11 @@ struct test_case {
 	uint64_t number;
 	unsigned bits; /* 64 or 32 */
 	unsigned count;
-	uint32_t code_off; /* of the first instruction in the code page */
-	bool cut;          /* the code runs into the end of its page: no way to EXIT_BASE behind it */
+	uint32_t code_off; /* of the first instruction in the code pages */
+	bool cut;          /* the code runs into the end of its pages: no way to EXIT_BASE behind it */
+	bool block;        /* control flow inside (block.h); run in the engine in every enum guest_way */
+	bool writable;     /* the code pages are writable, and may be changed by the code itself */
+	bool precise;      /* flags nobody reads must be right, too, when a fault shows them */
 	bool zero_memory;  /* the base image is all zero (shrinker) */
 	struct insn_bytes insns[CASE_INSNS];
 	struct cpu_state init;
@@ -70,7 +80,8 @@ struct outcome {
 	uint32_t error_code;
 	uint64_t cr2; /* vector 14 only, else 0 */
 	struct cpu_state s;
-	const uint8_t *mem; /* MEM_BYTES, in the order of the image */
+	const uint8_t *mem;  /* MEM_BYTES, in the order of the image */
+	const uint8_t *code; /* CODE_BYTES */
 };
 
 /* Memory image offset of a linear address, or -1. */
@@ -89,8 +100,8 @@ static inline uint64_t case_mem_address(uint32_t offset)
 					       : STACK_BASE + offset - DATA_PAGES * CASE_PAGE;
 }
 
-/* The code page: int3, the instructions, a jump to EXIT_BASE. */
-void case_code(const struct test_case *tc, uint8_t page[CASE_PAGE]);
+/* The code pages: int3, the instructions, a jump to EXIT_BASE. */
+void case_code(const struct test_case *tc, uint8_t pages[CODE_BYTES]);
 
 /* The memory the case starts with. `base` is the seed's image. */
 void case_memory(const struct test_case *tc, const uint8_t *base, uint8_t *mem);

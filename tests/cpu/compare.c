@@ -122,6 +122,20 @@ static void check_memory(struct cmp *c, const struct loose *l, const uint8_t *a,
 	}
 }
 
+/* Blocks change it. */
+static void check_code(struct cmp *c, const uint8_t *a, const uint8_t *b)
+{
+	unsigned shown = 0;
+
+	if (!memcmp(a, b, CODE_BYTES))
+		return;
+	c->same = false;
+	for (uint32_t i = 0; c->why && i < CODE_BYTES; i++)
+		if (a[i] != b[i] && shown++ < 16)
+			g_string_append_printf(
+				c->why, "  code %#x: host %02x, guest %02x\n", CODE_BASE + i, a[i], b[i]);
+}
+
 /* The kernel's IRET back to user mode turns null selectors 1 to 3 into 0; whether it ran is chance. */
 static uint16_t plain_null(uint16_t selector)
 {
@@ -155,5 +169,6 @@ bool outcomes_agree(
 		check(&c, sel_names[i], ~0u, plain_null(native->s.sel[i]), plain_null(guest->s.sel[i]));
 	check_xstate(&c, &loose, native->s.xsave, guest->s.xsave);
 	check_memory(&c, &loose, native->mem, guest->mem);
+	check_code(&c, native->code, guest->code);
 	return c.same;
 }

@@ -37,14 +37,6 @@ static void tame_constants(struct gen *g, const ZydisDecodedInstruction *insn, u
 	}
 }
 
-struct drawn {
-	ZydisDecodedInstruction insn;
-	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-	uint8_t bytes[15];
-	unsigned len;
-	bool decoded;
-};
-
 static bool decode(const struct gen *g, struct drawn *d)
 {
 	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&g->t->decoder, d->bytes, 15, &d->insn, d->ops));
@@ -114,8 +106,7 @@ static bool writes_sp(const struct drawn *d)
 	return false;
 }
 
-/* One instruction that decodes and may run. */
-static bool draw(struct gen *g, struct drawn *d, bool alone)
+bool gen_draw(struct gen *g, struct drawn *d, bool alone)
 {
 	for (unsigned tries = 0; tries < 40; tries++) {
 		gen_encode(&g->rng, draw_form(g), g->t->bits, d->bytes);
@@ -159,7 +150,7 @@ static void gen_single(struct gen *g)
 	struct test_case *tc = g->tc;
 	struct drawn d;
 
-	if (!draw(g, &d, true)) {
+	if (!gen_draw(g, &d, true)) {
 		memset(&d, 0, sizeof(d));
 		d.bytes[0] = 0x90;
 		d.len = 1;
@@ -169,7 +160,8 @@ static void gen_single(struct gen *g)
 		  d.insn.mnemonic != ZYDIS_MNEMONIC_UD1;
 	tc->code_off = 16 + rng_below(&g->rng, 0x400);
 	if (tc->cut)
-		tc->code_off = CASE_PAGE - d.len + (rng_percent(&g->rng, 50) ? rng_below(&g->rng, d.len) : 0);
+		tc->code_off =
+			CODE_BYTES - d.len + (rng_percent(&g->rng, 50) ? rng_below(&g->rng, d.len) : 0);
 	if (d.decoded)
 		gen_operands(g, &d.insn, d.ops, d.bytes, CODE_BASE + tc->code_off);
 	append(g, &d);
@@ -191,7 +183,7 @@ static void gen_sequence(struct gen *g, unsigned n)
 		struct drawn d;
 
 		memcpy(gpr, s->gpr, sizeof(gpr));
-		if (!draw(g, &d, false))
+		if (!gen_draw(g, &d, false))
 			break;
 		if (d.decoded && !gen_operands(g, &d.insn, d.ops, d.bytes, va)) {
 			g->pinned = before.pinned;
@@ -238,6 +230,7 @@ void gen_case(const struct form_table *t, const struct gen_options *o, uint64_t 
 	memset(tc, 0, sizeof(*tc));
 	tc->number = number;
 	tc->bits = t->bits;
+	tc->precise = true;
 	gen_cpu_state(&g.rng, t->bits, o->ldt, &tc->init);
 	if (o->max_insns <= 1)
 		gen_single(&g);

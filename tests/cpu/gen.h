@@ -21,6 +21,15 @@ void gen_case(const struct form_table *t, const struct gen_options *o, uint64_t 
 /* MEM_BYTES of integers, floats and noise that all cases of a seed start from. */
 void gen_base_memory(uint64_t seed, uint8_t *mem);
 
+/* An instruction and what Zydis makes of it. */
+struct drawn {
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	uint8_t bytes[15];
+	unsigned len;
+	bool decoded;
+};
+
 /* ---- values.c: what people who break CPUs would put into registers
  * ------------------------------------------ */
 
@@ -56,12 +65,19 @@ struct gen {
 	uint16_t pinned;  /* registers whose start value an instruction relies on */
 	uint16_t written; /* registers an earlier instruction changes */
 	bool calm;        /* a sequence: faults should be few */
+	bool tame;        /* no address that faults on purpose */
 };
+
+/* One instruction of any form that may run; `alone`: it may be something that does not decode. */
+bool gen_draw(struct gen *g, struct drawn *d, bool alone);
 
 /* Give registers, displacements and memory values that make the instruction at `va` do its work; false when
  * an address could not be arranged. */
 bool gen_operands(struct gen *g, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops,
 	uint8_t *bytes, uint64_t va);
+
+/* 0..15 for a general register of any size (AH..BH as their own register), else -1. */
+int gen_gpr_index(ZydisRegister reg);
 
 /* Note what the instruction writes. */
 void gen_note_writes(struct gen *g, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops);

@@ -1,31 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tests/cpu/guest.c - the vCPU's side of a case.
+ * tests/cpu/guest.c - a vCPU with the sandbox's address space, and its surroundings.
  *
  * Guest-physical layout, one page each; the supervisor sees all of it at HIGH + address:
  *   1 PML4   2 PDPT  3 PD  4 PT of the sandbox   5 PDPT  6 PD  7 PT of HIGH
  *   8 GDT, TSS at +0x800   9 IDT   10 handlers   11 supervisor stack
- *   16 code   17..19 data   20, 21 stack
+ *   16, 17 code   18..20 data   21, 22 stack
  */
 #include "tests/cpu/guest.h"
 #include "monitor/cpu/segment.h"
+#include "monitor/cpu/tlb.h"
 #include "tests/cpu/segments.h"
-#include "tests/cpu/xstate.h"
 
 #include <sched.h>
 
 #define RAM_PAGES 32
-#define HIGH      0xffff800000000000ull
-#define GPA(page) ((uint64_t)(page)*PAGE_SIZE)
+#define HIGH      GUEST_HIGH
+#define GPA(page) GUEST_GPA(page)
 #define HANDLER   (HIGH + GPA(10))
 #define STACK_TOP (HIGH + GPA(12))
-#define CODE_PAGE 16
-#define MEM_PAGE  17
-
-/* Far more than any case needs: REP with its largest count that does not fault, over all pages. */
-#define BUDGET 100000
-
-static const uint8_t seg_of[5] = { S_DS, S_ES, S_FS, S_GS, S_SS };
+#define CODE_PAGE GUEST_CODE_PAGE
+#define MEM_PAGE  GUEST_MEM_PAGE
 
 static int ack_interrupt(void *opaque, unsigned cpu)
 {
@@ -77,6 +72,14 @@ static void map_user(struct guest *g, uint64_t va, unsigned page, uint64_t bits)
 	put64(g, GPA(4) + (va >> 12 & 511) * 8, GPA(page) | bits | PTE_P | PTE_U);
 }
 
+void guest_protect_code(struct guest *g, bool writable)
+{
+	for (unsigned i = 0; i < CODE_PAGES; i++)
+		map_user(g, CODE_BASE + i * PAGE_SIZE, CODE_PAGE + i, writable ? PTE_W : 0);
+	tlb_flush_all(&g->v);
+	g->code_writable = writable;
+}
+
 static void build_page_tables(struct guest *g)
 {
 	const uint64_t dir = PTE_P | PTE_W | PTE_U, data = PTE_W | PTE_NX;
@@ -90,7 +93,7 @@ static void build_page_tables(struct guest *g)
 	for (unsigned i = 0; i < RAM_PAGES; i++)
 		put64(g, GPA(7) + i * 8, GPA(i) | PTE_P | PTE_W);
 
-	map_user(g, CODE_BASE, CODE_PAGE, 0);
+	guest_protect_code(g, false);
 	map_user(g, DATA_BASE, MEM_PAGE, data);
 	map_user(g, DATA_BASE + PAGE_SIZE, MEM_PAGE + 1, data);
 	map_user(g, DATA_BASE + 2 * PAGE_SIZE, MEM_PAGE + 2, PTE_NX);
@@ -205,109 +208,4 @@ void guest_destroy(struct guest *g)
 	vcpu_destroy(&g->v);
 	physmap_destroy(&g->mem);
 	ram_destroy(&g->ram);
-}
-
-/* What a load of the selector would leave in the segment register. */
-static struct segment hidden_part(uint16_t selector)
-{
-	const struct seg_kind *k = &seg_ldt[selector >> 3];
-	uint64_t d;
-
-	if (selector == SEL_DS)
-		return (struct segment){ 0, 0xffffffff, SEL_DS, 0xc0f3 };
-	if (!(selector & 4) || selector >> 3 >= SEGMENTS_LDT)
-		return (struct segment){ .selector = selector };
-	d = seg_descriptor(k);
-	return (struct segment){ k->base, k->pages ? k->limit << 12 | 0xfff : k->limit, selector,
-		(uint16_t)(d >> 40 & 0xf0ff) };
-}
-
-static void load_case(struct guest *g, const struct test_case *tc, const uint8_t *mem)
-{
-	struct vcpu *v = &g->v;
-	struct vcpu_state *s = &v->s;
-	case_code(tc, g->ram.base + GPA(CODE_PAGE));
-	memcpy(g->ram.base + GPA(MEM_PAGE), mem, MEM_BYTES);
-	v->engine->invalidate(v, GPA(CODE_PAGE), PAGE_SIZE);
-
-	*s = g->start;
-	memcpy(s->gpr, tc->init.gpr, sizeof(s->gpr));
-	s->rip = tc->init.rip;
-	memcpy(s->xsave.bytes, tc->init.xsave, XSAVE_BYTES);
-	memcpy(s->xsave.bytes + XS_MXCSR_MASK, g->start.xsave.bytes + XS_MXCSR_MASK, 4);
-	for (unsigned i = 0; i < 5; i++)
-		s->seg[seg_of[i]] = hidden_part(tc->init.sel[i]);
-	if (tc->bits == 64) {
-		s->seg[S_CS] = (struct segment){ 0, 0xffffffff, SEL_CS64, 0xa0fb };
-		s->seg[S_FS].base = tc->init.fs_base;
-		s->seg[S_GS].base = tc->init.gs_base;
-	} else {
-		s->seg[S_CS] = (struct segment){ 0, 0xffffffff, SEL_CS32, 0xc0fb };
-	}
-	/* Not vcpu_settle: page tables never change here, so the TLB may stay warm. */
-	s->zero = 0;
-	vcpu_set_rflags(v, tc->init.rflags);
-	cpu_update_mode(v);
-	v->event.vector = -1;
-	v->delivering = -1;
-	atomic_store(&v->attention, 1);
-}
-
-static bool has_error_code(unsigned vector)
-{
-	return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21;
-}
-
-/* Stopped in a handler: the frame says what happened. */
-static void collect_frame(struct guest *g, struct outcome *out)
-{
-	const struct vcpu_state *s = &g->v.s;
-	uint64_t sp = s->gpr[R_SP] - HIGH, frame[6] = { 0 };
-	bool code;
-
-	out->vector = (unsigned)((s->rip - 1 - HANDLER) / 16);
-	code = has_error_code(out->vector);
-	if (out->vector >= 32 || sp > GPA(12) - (code ? 48 : 40) || sp < GPA(11)) {
-		out->vector = VECTOR_LOST;
-		return;
-	}
-	memcpy(frame, g->ram.base + sp, code ? 48 : 40);
-	out->error_code = code ? (uint32_t)frame[0] : 0;
-	out->cr2 = out->vector == 14 ? s->cr2 : 0;
-	out->s.rip = frame[code + 0];
-	out->s.rflags = frame[code + 2];
-	out->s.gpr[R_SP] = frame[code + 3];
-	out->s.sel[SEL_I_SS] = (uint16_t)frame[code + 4];
-	if (out->vector == 14 && out->s.rip - EXIT_BASE < 16) {
-		out->vector = VECTOR_EXIT;
-		out->s.rflags &= ~FLAG_RF; /* the fault's own */
-		out->error_code = 0;
-		out->cr2 = 0;
-		out->s.rip = EXIT_BASE;
-	}
-}
-
-void guest_run(struct guest *g, const struct test_case *tc, const uint8_t *mem, struct outcome *out)
-{
-	struct vcpu *v = &g->v;
-	enum vcpu_exit why;
-
-	load_case(g, tc, mem);
-	why = v->engine->run(v, BUDGET);
-
-	memset(out, 0, sizeof(*out));
-	memcpy(out->s.gpr, v->s.gpr, sizeof(out->s.gpr));
-	out->s.rip = v->s.rip;
-	out->s.rflags = vcpu_get_rflags(v);
-	out->s.fs_base = v->s.seg[S_FS].base;
-	out->s.gs_base = v->s.seg[S_GS].base;
-	for (unsigned i = 0; i < 5; i++)
-		out->s.sel[i] = v->s.seg[seg_of[i]].selector;
-	memcpy(out->s.xsave, v->s.xsave.bytes, XSAVE_BYTES);
-	xstate_normalise(out->s.xsave);
-	out->mem = g->ram.base + GPA(MEM_PAGE);
-	if (why == VCPU_RAN_HALTED && v->cpl == 0)
-		collect_frame(g, out);
-	else
-		out->vector = why == VCPU_RAN_BUDGET ? VECTOR_HUNG : VECTOR_LOST;
 }

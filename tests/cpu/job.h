@@ -15,7 +15,7 @@ struct options {
 	gint64 cases, seed, only_case;
 	int bits, seq, jobs, seconds;
 	char *only, *engine;
-	gboolean verbose, stats, coverage;
+	gboolean verbose, stats, coverage, blocks;
 };
 
 /* Shared by all jobs and main. */

@@ -3,8 +3,8 @@
  * tests/cpu/main.c - check-cpu: random instructions on the host CPU and in an engine, compared.
  *
  * Jobs are processes that share one page of counters; job j takes the case numbers that are j modulo the
- * jobs.  A case is a function of seed, number and the options --bits, --seq and --only, so a failure is
- * repeated by naming them.
+ * jobs.  A case is a function of seed, number and the options --bits, --seq, --blocks and --only, so a
+ * failure is repeated by naming them.
  */
 #include "base/error.h"
 #include "tests/cpu/compare.h"
@@ -71,10 +71,12 @@ static bool parse_options(struct options *o, int argc, char **argv)
 		{ "bits", 'b', 0, G_OPTION_ARG_INT, &o->bits, "64 or 32 (default: both)", "N" },
 		{ "seq", 'q', 0, G_OPTION_ARG_INT, &o->seq, "1: single instructions, N: sequences of up to N",
 			"N" },
+		{ "blocks", 'B', 0, G_OPTION_ARG_NONE, &o->blocks,
+			"5 to 50 instructions with branches, run cold, warm, evicted and in slices", NULL },
 		{ "jobs", 'j', 0, G_OPTION_ARG_INT, &o->jobs, "processes (default 1)", "N" },
 		{ "seconds", 't', 0, G_OPTION_ARG_INT, &o->seconds, "stop after so long", "T" },
 		{ "engine", 'e', 0, G_OPTION_ARG_STRING, &o->engine,
-			"interp, or host: the host against itself", "NAME" },
+			"interp, bt, or host: the host against itself", "NAME" },
 		{ "verbose", 'v', 0, G_OPTION_ARG_NONE, &o->verbose, "print every case before it runs",
 			NULL },
 		{ "stats", 0, 0, G_OPTION_ARG_NONE, &o->stats, "say how the cases ended on the host", NULL },

@@ -34,6 +34,7 @@ struct native_ctx {
 	/* What the handler found. */
 	uint32_t vector, error_code, ticks;
 	uint64_t cr2;
+	uint32_t code_writable;
 };
 
 _Static_assert(offsetof(struct native_ctx, exit_ptr) == CTX_EXIT_PTR - CTX_BASE, "layout");
@@ -52,7 +53,7 @@ struct iret_frame {
 #define OLD       ((struct sigaction *)(CTX_BASE + 0x2000))
 #define SIG_STACK ((void *)0x153000100000)
 #define SIG_BYTES 0x10000
-#define PAGES     (1 + MEM_PAGES)
+#define PAGES     (CODE_PAGES + MEM_PAGES)
 
 #define RF_TRAP 0x100
 
@@ -160,10 +161,11 @@ static bool map_sandbox(GError **error)
 
 	if (fd < 0 || ftruncate(fd, PAGES * CASE_PAGE) < 0)
 		return fail_errno(error, SERAI_ERROR_HOST, errno, "memory for the sandbox");
-	ok = map_fixed(CODE_BASE, page, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0, error) &&
-	     map_fixed(DATA_BASE, 2 * page, rw, MAP_SHARED, fd, page, error) &&
-	     map_fixed(DATA_BASE + 2 * page, page, PROT_READ, MAP_SHARED, fd, 3 * page, error) &&
-	     map_fixed(STACK_BASE, STACK_PAGES * page, rw, MAP_SHARED, fd, (1 + DATA_PAGES) * page, error) &&
+	ok = map_fixed(CODE_BASE, CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0, error) &&
+	     map_fixed(DATA_BASE, 2 * page, rw, MAP_SHARED, fd, CODE_BYTES, error) &&
+	     map_fixed(DATA_BASE + 2 * page, page, PROT_READ, MAP_SHARED, fd, CODE_BYTES + 2 * page, error) &&
+	     map_fixed(STACK_BASE, STACK_PAGES * page, rw, MAP_SHARED, fd, CODE_BYTES + DATA_PAGES * page,
+		     error) &&
 	     map_fixed((uint64_t)ALIAS, PAGES * page, rw, MAP_SHARED, fd, 0, error) &&
 	     map_fixed(EXIT_BASE, page, rw, anon, -1, 0, error) &&
 	     map_fixed(IRET_FRAME, page, rw, anon, -1, 0, error) &&
@@ -187,7 +189,8 @@ bool native_init(GError **error)
 		return false;
 	for (unsigned i = 0; i < DATA_PAGES; i++) /* present, so that error codes say so */
 		(void)*(volatile uint8_t *)(uint64_t)(DATA_BASE + i * CASE_PAGE);
-	(void)*(volatile uint8_t *)CODE_BASE;
+	for (unsigned i = 0; i < CODE_PAGES; i++)
+		(void)*(volatile uint8_t *)(uint64_t)(CODE_BASE + i * CASE_PAGE);
 	memcpy((void *)EXIT_BASE, native_exit_page, (size_t)(native_exit_page_end - native_exit_page));
 	mprotect((void *)EXIT_BASE, CASE_PAGE, PROT_READ | PROT_EXEC);
 	CTX->exit_ptr = (uint64_t)native_exit;
@@ -217,14 +220,26 @@ static void collect_fault(struct outcome *out)
 		out->error_code = CTX->error_code;
 }
 
+static void protect_code(bool writable)
+{
+	if (CTX->code_writable == writable)
+		return;
+	mprotect((void *)CODE_BASE, CODE_BYTES, PROT_READ | PROT_EXEC | (writable ? PROT_WRITE : 0));
+	CTX->code_writable = writable;
+	/* Present again, so that error codes say so. */
+	for (unsigned i = 0; i < CODE_PAGES; i++)
+		(void)*(volatile uint8_t *)(uint64_t)(CODE_BASE + i * CASE_PAGE);
+}
+
 void native_run(const struct test_case *tc, const uint8_t *mem, struct outcome *out)
 {
 	struct native_ctx *ctx = CTX;
 	struct iret_frame *frame = (struct iret_frame *)IRET_FRAME;
 	bool faulted;
 
+	protect_code(tc->writable);
 	case_code(tc, ALIAS);
-	memcpy(ALIAS + CASE_PAGE, mem, MEM_BYTES);
+	memcpy(ALIAS + CODE_BYTES, mem, MEM_BYTES);
 	memcpy(ctx->gpr, tc->init.gpr, sizeof(ctx->gpr));
 	frame->rip = tc->init.rip;
 	frame->cs = tc->bits == 64 ? SEL_CS64 : SEL_CS32;
@@ -252,5 +267,6 @@ void native_run(const struct test_case *tc, const uint8_t *mem, struct outcome *
 	memcpy(out->s.sel, ctx->sel, sizeof(ctx->sel));
 	memcpy(out->s.xsave, ctx->xsave_out, XSAVE_BYTES);
 	xstate_normalise(out->s.xsave);
-	out->mem = ALIAS + CASE_PAGE;
+	out->mem = ALIAS + CODE_BYTES;
+	out->code = ALIAS;
 }

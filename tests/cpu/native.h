@@ -16,7 +16,7 @@
  * those. */
 bool native_init(GError **error);
 
-/* `mem` is what case_memory made; out->mem points into the mapping and lasts until the next run. */
+/* `mem` is what case_memory made; out->mem and code point into the mapping and last until the next run. */
 void native_run(const struct test_case *tc, const uint8_t *mem, struct outcome *out);
 
 #endif

@@ -9,7 +9,9 @@
 #define SERAI_TESTS_CPU_NATIVE_LAYOUT_H
 
 /* Seen by the tested code, natively and in the guest; what surrounds each is unmapped. */
-#define CODE_BASE  0x20000000 /* one page, read-only, executable; int3 wherever no instruction is */
+#define CODE_BASE                                                                                            \
+	0x20000000            /* two pages, executable, read-only unless the case says so; int3 wherever no  \
+			       instruction is */
 #define DATA_BASE  0x20010000 /* two pages read-write, one read-only */
 #define STACK_BASE 0x20020000 /* two pages read-write */
 #define EXIT_BASE  0x6b580000 /* jumped to when the instructions are done; unmapped in the guest */

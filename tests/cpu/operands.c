@@ -7,8 +7,7 @@
 #include "tests/cpu/segments.h"
 #include "tests/cpu/xstate.h"
 
-/* 0..15 for a general register of any size (AH..BH as their own register), else -1. */
-static int gpr_index(ZydisRegister reg)
+int gen_gpr_index(ZydisRegister reg)
 {
 	switch (ZydisRegisterGetClass(reg)) {
 	case ZYDIS_REGCLASS_GPR8:
@@ -50,6 +49,8 @@ static uint64_t choose_target(struct gen *g, unsigned size)
 				      : 1;
 	uint32_t inside = size ? rng_below(r, MIN_OF(size, CASE_PAGE)) : 0;
 
+	if (g->tame)
+		k = rng_below(r, size >= 16 ? 42 : 67);
 	if (g->calm && k >= 42 && rng_percent(r, 95)) /* a fault ends a sequence: few of them there */
 		k = rng_below(r, size >= 16 ? 42 : 62);
 	if (k < 42)
@@ -95,7 +96,7 @@ static bool solve_memory(struct gen *g, const ZydisDecodedInstruction *insn, con
 	uint8_t *bytes, uint64_t va, uint64_t target)
 {
 	struct test_case *tc = g->tc;
-	int base = gpr_index(op->mem.base), index = gpr_index(op->mem.index);
+	int base = gen_gpr_index(op->mem.base), index = gen_gpr_index(op->mem.index);
 	uint64_t seg, disp = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0, want;
 	unsigned scale = op->mem.scale;
 
@@ -241,9 +242,9 @@ static void helpful_registers(
 	case ZYDIS_MNEMONIC_BTS:
 	case ZYDIS_MNEMONIC_BTR:
 	case ZYDIS_MNEMONIC_BTC:
-		if (ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER && may_set(g, gpr_index(ops[1].reg.value)) &&
-			rng_percent(r, 80))
-			set_reg(g, gpr_index(ops[1].reg.value),
+		if (ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			may_set(g, gen_gpr_index(ops[1].reg.value)) && rng_percent(r, 80))
+			set_reg(g, gen_gpr_index(ops[1].reg.value),
 				(uint64_t)(int64_t)((int32_t)rng_below(r, 0x2000) - 0x1000));
 		break;
 	case ZYDIS_MNEMONIC_ENTER:
@@ -253,22 +254,22 @@ static void helpful_registers(
 		break;
 	case ZYDIS_MNEMONIC_JMP:
 	case ZYDIS_MNEMONIC_CALL:
-		if (ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER && may_set(g, gpr_index(ops[0].reg.value)) &&
-			rng_percent(r, 80))
-			set_reg(g, gpr_index(ops[0].reg.value), gen_code_target(r));
+		if (ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			may_set(g, gen_gpr_index(ops[0].reg.value)) && rng_percent(r, 80))
+			set_reg(g, gen_gpr_index(ops[0].reg.value), gen_code_target(r));
 		break;
 	case ZYDIS_MNEMONIC_WRFSBASE:
 	case ZYDIS_MNEMONIC_WRGSBASE:
-		if (may_set(g, gpr_index(ops[0].reg.value)) && rng_percent(r, 70))
-			set_reg(g, gpr_index(ops[0].reg.value), rng_u64(r) >> 17);
+		if (may_set(g, gen_gpr_index(ops[0].reg.value)) && rng_percent(r, 70))
+			set_reg(g, gen_gpr_index(ops[0].reg.value), rng_u64(r) >> 17);
 		break;
 	case ZYDIS_MNEMONIC_MOV:
 		if (ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 			ops[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 			ZydisRegisterGetClass(ops[0].reg.value) == ZYDIS_REGCLASS_SEGMENT &&
-			may_set(g, gpr_index(ops[1].reg.value)))
-			set_reg(g, gpr_index(ops[1].reg.value),
-				gen_selector(r) | (gpr[gpr_index(ops[1].reg.value)] & ~0xffffull));
+			may_set(g, gen_gpr_index(ops[1].reg.value)))
+			set_reg(g, gen_gpr_index(ops[1].reg.value),
+				gen_selector(r) | (gpr[gen_gpr_index(ops[1].reg.value)] & ~0xffffull));
 		break;
 	case ZYDIS_MNEMONIC_LAR:
 	case ZYDIS_MNEMONIC_LSL:
@@ -277,8 +278,8 @@ static void helpful_registers(
 		const ZydisDecodedOperand *sel =
 			&ops[insn->mnemonic == ZYDIS_MNEMONIC_LAR || insn->mnemonic == ZYDIS_MNEMONIC_LSL];
 
-		if (sel->type == ZYDIS_OPERAND_TYPE_REGISTER && may_set(g, gpr_index(sel->reg.value)))
-			set_reg(g, gpr_index(sel->reg.value), gen_selector(r));
+		if (sel->type == ZYDIS_OPERAND_TYPE_REGISTER && may_set(g, gen_gpr_index(sel->reg.value)))
+			set_reg(g, gen_gpr_index(sel->reg.value), gen_selector(r));
 		break;
 	}
 	default:
@@ -312,7 +313,7 @@ bool gen_operands(struct gen *g, const ZydisDecodedInstruction *insn, const Zydi
 		if (!touches_memory(&ops[i]))
 			continue;
 		target = choose_target(g, size);
-		if (gpr_index(ops[i].mem.base) == R_SP_INDEX && ops[i].mem.index == ZYDIS_REGISTER_NONE)
+		if (gen_gpr_index(ops[i].mem.base) == R_SP_INDEX && ops[i].mem.index == ZYDIS_REGISTER_NONE)
 			target = stack_address(g->tc);
 		else if (rng_percent(&g->rng, 97))
 			ok &= solve_memory(g, insn, &ops[i], bytes, va, target);
@@ -325,7 +326,7 @@ bool gen_operands(struct gen *g, const ZydisDecodedInstruction *insn, const Zydi
 void gen_note_writes(struct gen *g, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
 	for (unsigned i = 0; i < insn->operand_count; i++) {
-		int reg = ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER ? gpr_index(ops[i].reg.value) : -1;
+		int reg = ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER ? gen_gpr_index(ops[i].reg.value) : -1;
 
 		if (reg >= 0 && ops[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && reg != R_SP_INDEX)
 			g->written |= (uint16_t)(1u << reg);

@@ -56,10 +56,15 @@ void report_case(const struct test_case *tc, GString *out)
 	unsigned shown = 0;
 
 	for (unsigned i = 0; i < tc->count; i++) {
+		if (tc->insns[i].nop)
+			continue;
 		g_string_append_printf(out, "  %08" PRIx64 "  ", case_insn_address(tc, i));
 		append_hex(out, tc->insns[i].bytes, tc->insns[i].len);
 		g_string_append_printf(out, "  %s\n", disassemble(tc, i, &d) ? d.text : "(no instruction)");
 	}
+	if (tc->block)
+		g_string_append_printf(out, "  a block%s; what is not shown is NOP\n",
+			tc->writable ? " in writable pages" : "");
 	if (tc->cut)
 		g_string_append(out, "  at the end of its page\n");
 	for (unsigned i = 0; i < 16; i++)
@@ -88,7 +93,8 @@ void report_title(const struct test_case *tc, GString *out)
 {
 	ZydisDisassembledInstruction d;
 
-	for (unsigned i = 0; i < tc->count && i < 4; i++)
-		g_string_append_printf(out, "%s%s", i ? "; " : "",
-			disassemble(tc, i, &d) ? ZydisMnemonicGetString(d.info.mnemonic) : "bytes");
+	for (unsigned i = 0, shown = 0; i < tc->count && shown < 4; i++)
+		if (!tc->insns[i].nop)
+			g_string_append_printf(out, "%s%s", shown++ ? "; " : "",
+				disassemble(tc, i, &d) ? ZydisMnemonicGetString(d.info.mnemonic) : "bytes");
 }

@@ -32,6 +32,74 @@ static void drop_instructions(struct shrinker *s)
 	}
 }
 
+/* `len` bytes that do nothing, in as few instructions as there can be. */
+static void fill_nop(uint8_t *b, unsigned len)
+{
+	static const uint8_t nops[][9] = { { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0 },
+		{ 0x0f, 0x1f, 0x40, 0 }, { 0x0f, 0x1f, 0x44, 0, 0 }, { 0x66, 0x0f, 0x1f, 0x44, 0, 0 },
+		{ 0x0f, 0x1f, 0x80, 0, 0, 0, 0 }, { 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0 },
+		{ 0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0 } };
+
+	while (len) {
+		unsigned n = MIN_OF(len, 9);
+
+		memcpy(b, nops[n - 1], n);
+		b += n;
+		len -= n;
+	}
+}
+
+/* A block's branches name places, so what goes leaves its bytes behind. */
+static void nop_instructions(struct shrinker *s)
+{
+	for (unsigned i = s->best->count; i-- > 0;) {
+		struct test_case tc = *s->best;
+		struct insn_bytes *insn = &tc.insns[i];
+
+		/* What a store changes, and the jump it needs, go after it only. */
+		if (insn->nop || (insn->kept_for && !tc.insns[insn->kept_for - 1].nop))
+			continue;
+		fill_nop(insn->bytes, insn->len);
+		insn->nop = true;
+		attempt(s, &tc);
+	}
+}
+
+/* The end, too, may be reached sooner. */
+static void cut_tail(struct shrinker *s)
+{
+	for (unsigned step = s->best->count / 2; step; step /= 2) {
+		struct test_case tc = *s->best;
+
+		while (tc.count > step) {
+			tc.count -= step;
+			if (!attempt(s, &tc))
+				break;
+		}
+	}
+}
+
+static unsigned live_instructions(const struct test_case *tc)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < tc->count; i++)
+		n += !tc->insns[i].nop;
+	return n;
+}
+
+static void shorten_block(struct shrinker *s)
+{
+	unsigned before;
+
+	cut_tail(s);
+	do {
+		before = live_instructions(s->best);
+		nop_instructions(s);
+		cut_tail(s);
+	} while (live_instructions(s->best) < before);
+}
+
 static void plain_memory(struct shrinker *s)
 {
 	struct test_case tc = *s->best;
@@ -51,7 +119,7 @@ static void plain_registers(struct shrinker *s)
 	struct test_case tc = *s->best;
 
 	tc.cut = false;
-	if (tc.code_off + 15 * tc.count + 5 < CASE_PAGE)
+	if (tc.code_off + 15 * tc.count + 5 < CODE_BYTES)
 		attempt(s, &tc);
 	for (unsigned i = 0; i < 16; i++) {
 		tc = *s->best;
@@ -120,10 +188,13 @@ void shrink(struct test_case *tc, still_fails_fn *still_fails, void *opaque)
 	struct shrinker s = { still_fails, opaque, tc };
 	unsigned before;
 
-	do {
-		before = tc->count;
-		drop_instructions(&s);
-	} while (tc->count < before);
+	if (tc->block)
+		shorten_block(&s);
+	else
+		do {
+			before = tc->count;
+			drop_instructions(&s);
+		} while (tc->count < before);
 	plain_memory(&s);
 	plain_registers(&s);
 	plain_fpu(&s);
