@@ -28,7 +28,7 @@ static const uint8_t seg_of[5] = { S_DS, S_ES, S_FS, S_GS, S_SS };
  */
 static void want_precise_flags(struct vcpu *v, bool precise)
 {
-	(void)v, (void)precise; /* v->precise_flags = precise; */
+	v->precise_flags = precise;
 }
 
 /* What a load of the selector would leave in the segment register. */
