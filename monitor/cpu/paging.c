@@ -180,6 +180,7 @@ static enum walk_result walk_once(
 				!entry_mark(v, at, m->entry, e, PTE_A | (access & ACC_WRITE ? PTE_D : 0)))
 				return WALK_AGAIN;
 			w->page_size = 1ull << shift;
+			w->writable = writable || (!(access & ACC_USER) && !(v->s.cr0 & CR0_WP));
 			w->global = (e & PTE_G) && (v->s.cr4 & CR4_PGE);
 			table = m->levels == 2 && large ? large_address_32(e) : e & 0x000ffffffffff000ull;
 			w->gpa = (table & ~(w->page_size - 1)) | (la & (w->page_size - 1));
@@ -205,6 +206,7 @@ bool paging_walk(struct vcpu *v, uint64_t la, unsigned access, struct page_walk 
 		w->gpa = la & 0xffffffffu & a20;
 		w->page_size = PAGE_SIZE;
 		w->global = false;
+		w->writable = true;
 		return true;
 	}
 	do

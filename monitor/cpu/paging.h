@@ -21,6 +21,7 @@
 struct page_walk {
 	uint64_t gpa;       /* of the byte at la */
 	uint64_t page_size; /* of the mapping; 4096 without paging */
+	bool writable;      /* by whoever looked */
 	bool global;        /* the mapping outlives a change of address space */
 	uint32_t error;     /* #PF error code when the walk failed */
 };

@@ -186,7 +186,6 @@ bool guest_init(struct guest *g, const char *engine, GError **error)
 	g->v.cpuid = &g->cpuid;
 	g->v.platform = &g->platform;
 	g->v.count = 1;
-	g->v.precise_flags = true;
 	g->v.engine = engine_by_name(engine);
 	if (!g->v.engine)
 		return fail(error, SERAI_ERROR_CONFIG, "no engine '%s'", engine);

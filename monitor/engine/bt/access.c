@@ -151,20 +151,23 @@ static struct cold *emit_find(struct build *u, const struct op *o, const struct 
 	struct host_mem addend = mem_at(T1, 8);
 	struct emit *e = &u->e;
 	struct cold *c;
+	unsigned place;
 
 	if (u->mode & BT_SUPER) {
 		c = emit_look_up(u, o, a, &miss, how);
 		emit_op_mem(e, 8, OP_LOAD, T1, &addend);
 		return c;
 	}
-	u->b->quick = (u->b->quick + 1) % VCPU_QUICKS;
-	emit_op_vcpu(e, OP_SUB, T0, QUICK(u->b->quick, tag));
+	/* Others may have the same place, but none that reads where one writes. */
+	u->b->quick = (u->b->quick + 2) % VCPU_QUICKS;
+	place = u->b->quick | (kind == TLB_WRITE);
+	emit_op_vcpu(e, OP_SUB, T0, QUICK(place, tag));
 	emit_imm(e, 8, IMM_CMP, T0, (int32_t)(PAGE_SIZE - size));
 	c = add_cold(u, COLD_QUICK, emit_jcc_later(e, CC_A), o);
 	c->access = a;
 	c->miss = miss;
 	c->how = (uint8_t)how;
-	c->quick = (uint16_t)u->b->quick;
+	c->quick = (uint16_t)place;
 	emit_load_vcpu(e, 8, T1, QUICK(c->quick, addend));
 	c->again = e->at;
 	return c;
@@ -343,7 +346,8 @@ void access_emit_cold(struct build *u, const struct cold *c)
 	emit_jmp(e, c->kind == COLD_MISS ? u->b->miss : u->b->group_miss);
 	emit_patch(lea, e->at);
 	miss.align = c->op->i.align;
-	miss.len = c->op->kind >= K_JMP ? 0 : c->op->i.len;
+	/* Behind a push from memory the look-up for the stack would be left out. */
+	miss.len = c->op->kind >= K_JMP || c->op->accesses == 2 ? 0 : c->op->i.len;
 	emit_bytes(e, &miss, sizeof(miss));
 	/* Come back here when there is nothing to look up any more, or behind it to do so again. */
 	failed = emit_jmp_later(e);

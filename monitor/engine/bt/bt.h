@@ -38,6 +38,7 @@ enum bt_mode { BT_NONE, BT_64, BT_32 };
 #define BT_COUNT    0x80u /* instructions are counted against the budget */
 #define BT_SUPER    0x200u /* CPL 0 */
 #define BT_TSC      0x400u /* RDTSC is allowed */
+#define BT_WRITABLE 0x800u /* the guest may write the page: what follows a store may not be what it was */
 #define BT_PRECISE  0x100u /* flags are right wherever they can be seen, not only where they are used */
 
 /* Lies in the cache before its host code; behind that come its points and its sites. */
@@ -55,7 +56,7 @@ struct bt_block {
 	uint16_t mode;
 	uint16_t skip;      /* where to enter without a look at attention, bytes from host_code */
 	uint16_t out;       /* code that leaves for whatever is at the block's address now */
-	uint8_t live_flags; /* of the guest's at its head (FLAG_* as LAHF has them, OF as bit 3) */
+	uint16_t live_flags; /* of the guest's at its head */
 	bool dead;          /* its bytes changed, or it was evicted */
 	bool uses_vectors;
 };

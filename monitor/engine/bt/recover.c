@@ -52,6 +52,7 @@ int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 	const struct bt_block *k = bt_cache_owner(b, (const uint8_t *)pc);
 	uint32_t at;
 
+	bt_signal_stack(b, NULL); /* thunks' exceptions leave by a jump too */
 	if (!k)
 		return 0;
 	at = (uint32_t)((const uint8_t *)pc - k->host_code);
@@ -64,7 +65,6 @@ int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 			v->s.gpr[g] = (uint64_t)uc->uc_mcontext.gregs[gregs[g]];
 		v->s.rip = v->bt.page + p->offset;
 		take_vectors(v, uc);
-		bt_signal_stack(b, NULL);
 		return INTERP_AGAIN;
 	}
 	return INTERP_BROKEN;

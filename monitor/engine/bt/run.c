@@ -210,6 +210,8 @@ static struct bt_block *find_or_build(struct vcpu *v, struct bt *b, unsigned mod
 
 	if (!page)
 		return NULL;
+	if (page->writable)
+		mode |= BT_WRITABLE;
 	k = bt_cache_find(b, page->host + off, NULL, mode);
 	if (k)
 		return k;

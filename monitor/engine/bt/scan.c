@@ -129,7 +129,7 @@ static uint16_t live_ahead(struct build *u, int64_t offset, unsigned *budget)
 	uint16_t live = 0, open = STATUS; /* open: not written yet */
 	ZydisDecoder z;
 
-	if (offset < 0 || offset >= (int64_t)PAGE_SIZE || (u->mode & BT_PRECISE))
+	if (offset < 0 || offset >= (int64_t)PAGE_SIZE || (u->mode & (BT_PRECISE | BT_WRITABLE)))
 		return STATUS;
 	ZydisDecoderInit(&z, u->width == 8 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LEGACY_32,
 		u->width == 8 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
@@ -172,6 +172,12 @@ static uint16_t live_at(struct build *u, int64_t offset)
 	return live_ahead(u, offset, &budget);
 }
 
+static bool writes_memory(const struct op *o)
+{
+	return o->kind == K_SITE || (o->accesses && (o->access[0].kind == TLB_WRITE ||
+							    (o->accesses > 1 && o->access[1].kind == TLB_WRITE)));
+}
+
 /* Backwards: what is live where. */
 static void find_live_flags(struct build *u)
 {
@@ -186,6 +192,8 @@ static void find_live_flags(struct build *u)
 		live = (uint16_t)((live & ~o->killed) | o->tested);
 		if ((u->mode & BT_PRECISE) && (o->accesses || o->kind == K_SITE || o->kind == K_LEAVE_BLOCK ||
 						      o->kind == K_PLAIN))
+			live = STATUS;
+		if ((u->mode & BT_WRITABLE) && writes_memory(o))
 			live = STATUS;
 		o->live_in = live;
 	}

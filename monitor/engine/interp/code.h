@@ -25,6 +25,7 @@ struct code_page {
 				    decoded */
 	uint64_t chunks;         /* 64-byte pieces that decoded instructions lie in */
 	uint8_t idle_writes;     /* writes since something was decoded here */
+	bool writable;           /* where it was last looked up, the guest may write it */
 	bool marked;             /* RAM_PAGE_CODE set and write access taken away */
 	struct bt_block *blocks; /* the translator's */
 	struct code_page *next;  /* in its hash bucket */

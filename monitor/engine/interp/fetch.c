@@ -111,6 +111,7 @@ static struct code_page *lookup_page(struct vcpu *v, struct interp *in, uint64_t
 		forget_everything(v, in);
 		p = code_page_get(&in->code, host);
 	}
+	p->writable = w.writable;
 	tlb_fill(v, v->cpl == 3 ? TLB_USER : TLB_SUPER_OPEN, TLB_CODE, la, (uintptr_t)p,
 		(struct tlb_page){ w.page_size, w.global });
 	return p;
