@@ -176,6 +176,7 @@ struct vcpu {
 	struct {
 		uint64_t page;       /* linear address of the page of guest code that runs */
 		uint64_t left;       /* instructions of the budget, where they are counted */
+		uint64_t rest;       /* counted, but behind the one that may be about to raise */
 		uint64_t context;    /* what a jump cache entry must be tagged with now */
 		struct {
 			uint64_t tag, addend;

@@ -317,7 +317,10 @@ void access_emit_string(struct build *u, const struct op *o, unsigned k)
 static void emit_single_exit(struct build *u, const struct cold *c)
 {
 	struct emit *e = &u->e;
-	uint8_t *link = emit_jmp_later(e), *lea;
+	uint8_t *link, *lea;
+
+	emit_uncount(u, rest_behind(u, c->op) + 1);
+	link = emit_jmp_later(e);
 
 	emit_patch(link, e->at);
 	emit_here(u, T0, c->op->offset);
@@ -346,6 +349,7 @@ void access_emit_cold(struct build *u, const struct cold *c)
 	emit_jmp(e, c->kind == COLD_MISS ? u->b->miss : u->b->group_miss);
 	emit_patch(lea, e->at);
 	miss.align = c->op->i.align;
+	miss.rest = (uint8_t)rest_behind(u, c->op);
 	/* Behind a push from memory the look-up for the stack would be left out. */
 	miss.len = c->op->kind >= K_JMP || c->op->accesses == 2 ? 0 : c->op->i.len;
 	emit_bytes(e, &miss, sizeof(miss));

@@ -65,13 +65,14 @@ struct bt_block {
 struct bt_site {
 	struct insn insn;
 	uint16_t offset; /* in its page */
-	uint16_t count;  /* instructions in the block up to it */
+	uint16_t rest;   /* instructions in the block behind it */
 };
 
 /* Host code that may raise a host exception, and whose guest instruction that is. */
 struct bt_point {
 	uint16_t start, end; /* of the code, from the block's start */
 	uint16_t offset;     /* of the guest instruction in its page */
+	uint16_t rest;       /* instructions in the block from it on */
 };
 
 struct bt_context {
@@ -120,6 +121,7 @@ struct bt_miss {
 	uint8_t kind;    /* enum tlb_kind */
 	uint8_t len;     /* of the instruction; 0: it is a branch */
 	uint8_t align;   /* the address must be a multiple of this, if not 0 */
+	uint8_t rest;    /* instructions in the block behind it */
 } __attribute__((packed));
 
 #define BT_JMP_SIZE 5 /* bytes of a near jump */

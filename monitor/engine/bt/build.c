@@ -30,7 +30,7 @@ uint32_t add_site(struct build *u, const struct op *o)
 		u->e.overflow = true;
 		return 0;
 	}
-	*s = (struct bt_site){ o->i, o->offset, (uint16_t)(o - u->op + 1) };
+	*s = (struct bt_site){ o->i, o->offset, (uint16_t)rest_behind(u, o) };
 	if (!s->insn.exec && !interp_bind_plain(&u->b->in, &s->insn, &o->d, o->code))
 		u->e.overflow = true;
 	return u->sites++;
@@ -399,7 +399,8 @@ static void emit_body(struct build *u)
 		translate(u, &u->op[n]);
 		if (may_trap(u, &u->op[n]))
 			u->point[u->points++] = (struct bt_point){ (uint16_t)(start - u->e.start),
-				(uint16_t)(u->e.at - u->e.start), u->op[n].offset };
+				(uint16_t)(u->e.at - u->e.start), u->op[n].offset,
+				(uint16_t)(rest_behind(u, &u->op[n]) + 1) };
 		for (miss = &u->cold[colds]; miss < &u->cold[u->colds]; miss++) {
 			if (miss->kind == COLD_MISS || miss->kind == COLD_QUICK || miss->here) {
 				miss->back = u->e.at;

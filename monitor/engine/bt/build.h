@@ -141,6 +141,12 @@ struct build {
 	unsigned sites;
 };
 
+/* Instructions of the block that come behind this one. */
+static inline unsigned rest_behind(const struct build *u, const struct op *o)
+{
+	return u->count - 1 - (unsigned)(o - u->op);
+}
+
 #define GPR_OFFSET(n) (offsetof(struct vcpu, s.gpr) + 8 * (size_t)(n))
 
 /* Guest registers that live in memory. */
@@ -194,6 +200,8 @@ void string_rep(struct build *u, const struct op *o);
 
 /* ---- flow.c */
 
+/* These instructions were counted at the head and are not carried out. */
+void emit_uncount(struct build *u, unsigned n);
 void flow_exit(struct build *u, int64_t target);
 void flow_jcc(struct build *u, const struct op *o);
 void flow_loop(struct build *u, const struct op *o);

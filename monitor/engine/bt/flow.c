@@ -44,6 +44,16 @@ static bool in_page(const struct build *u, int64_t target)
 	return target >= 0 && target < (int64_t)PAGE_SIZE && !(u->end_unsure && target == u->end);
 }
 
+void emit_uncount(struct build *u, unsigned n)
+{
+	struct host_mem left = mem_vcpu(offsetof(struct vcpu, bt.left));
+
+	if (!(u->mode & BT_COUNT) || !n)
+		return;
+	emit_op_mem(&u->e, 8, 0x81, IMM_ADD, &left);
+	emit_u32(&u->e, n);
+}
+
 void flow_exit(struct build *u, int64_t target)
 {
 	flush_sp(u);
@@ -181,7 +191,7 @@ static void emit_site_call(struct build *u, const struct cold *c)
 void flow_emit_cold(struct build *u, const struct cold *c)
 {
 	struct emit *e = &u->e;
-	uint8_t *lea;
+	uint8_t *lea, *link;
 
 	emit_patch(c->from, e->at);
 	if (c->tagged) { /* an address's other slot */
@@ -210,13 +220,19 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 		emit_jmp(e, u->b->exit_lookup);
 		break;
 	default:
+		link = c->from;
+		if (u->mode & BT_COUNT && rest_behind(u, c->op)) { /* what is linked is a jump behind this */
+			emit_uncount(u, rest_behind(u, c->op));
+			link = emit_jmp_later(e);
+			emit_patch(link, e->at);
+		}
 		emit_here(u, T0, c->target);
 		if (!in_page(u, c->target)) {
 			emit_jump_cache(u, c->op, COLD_LOOKUP, 0);
 			break;
 		}
 		lea = emit_lea_later(e, T1);
-		emit_patch(lea, c->from);
+		emit_patch(lea, link);
 		emit_jmp(e, u->b->exit_link[c->target <= c->op->offset || u->mode & BT_COUNT ? LINK_ANY
 				: u->uses_vectors                           ? LINK_FORWARD_VECTORS
 									    : LINK_FORWARD]);

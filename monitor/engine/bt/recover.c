@@ -64,6 +64,7 @@ int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 		for (unsigned g = 0; g < 14; g++)
 			v->s.gpr[g] = (uint64_t)uc->uc_mcontext.gregs[gregs[g]];
 		v->s.rip = v->bt.page + p->offset;
+		v->bt.rest = p->rest;
 		take_vectors(v, uc);
 		return INTERP_AGAIN;
 	}

@@ -34,11 +34,13 @@ int bt_call_site(struct vcpu *v, const struct bt_site *site)
 	int r;
 
 	v->s.rip = v->bt.page + site->offset;
+	v->bt.rest = site->rest;
 	counts[site->insn.mnemonic]++;
 	r = site->insn.exec(v, &site->insn);
 	v->bt.tsc_ahead = tsc_ahead(v);
 	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed)))
 		return 0;
+	v->bt.left += site->rest;
 	if (r != INSN_JUMP)
 		v->s.rip += site->insn.len;
 	if (r == INSN_SHADOW) {
@@ -48,10 +50,10 @@ int bt_call_site(struct vcpu *v, const struct bt_site *site)
 	return 1;
 }
 
-/* The interpreter does the instruction at RIP. */
-static void one_instruction(struct vcpu *v, struct bt *b)
+/* The interpreter does the instruction at RIP; counted: its block has it in its count already. */
+static void one_instruction(struct vcpu *v, struct bt *b, bool counted)
 {
-	b->held = b->in.left - 1;
+	b->held = b->in.left - !counted;
 	b->in.left = 1;
 	b->stats.singles++;
 	interp_run_freely(v, &b->in, NULL);
@@ -66,15 +68,17 @@ int bt_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m)
 
 	b->stats.misses++;
 	v->s.rip = v->bt.page + m->offset;
+	v->bt.rest = m->rest;
 	if (m->align && la & (m->align - 1u))
 		cpu_raise_error(v, EXC_GP, 0);
 	if ((la & (PAGE_SIZE - 1)) + m->size <= PAGE_SIZE && v->view != TLB_CHECKED &&
 		access_fill(v, la, m->kind))
 		return 0;
 	next = v->s.rip + m->len;
-	one_instruction(v, b);
+	one_instruction(v, b, true);
 	if (m->len && v->s.rip == next && !atomic_load_explicit(&v->attention, memory_order_relaxed))
 		return 1;
+	v->bt.left += m->rest;
 	return 2;
 }
 
@@ -266,12 +270,14 @@ static void run_block(struct vcpu *v, struct bt *b)
 	k = find_block(v, b, mode);
 	v->bt.link = NULL;
 	if (!k || (b->counting && b->in.left < BT_BLOCK_MAX)) {
-		one_instruction(v, b);
+		one_instruction(v, b, false);
 		return;
 	}
 	v->bt.left = MIN_OF(b->in.left, (uint64_t)INT64_MAX);
 	b->entered = v->bt.left;
+	v->bt.rest = 0;
 	b->enter(k->host_code, v);
+	v->bt.rest = 0;
 	b->in.left -= b->entered - v->bt.left;
 	b->entered = v->bt.left;
 }
@@ -279,10 +285,11 @@ static void run_block(struct vcpu *v, struct bt *b)
 /* A raise leaves translated code without a word: take its instructions off the budget too. */
 static void settle_budget(struct vcpu *v, struct bt *b)
 {
-	b->in.left -= b->entered - v->bt.left;
+	b->in.left -= b->entered - v->bt.left - v->bt.rest;
 	b->entered = v->bt.left;
 	b->in.left += b->held;
 	b->held = 0;
+	v->bt.rest = 0;
 	v->bt.link = NULL;
 	v->bt.single = 0;
 }
@@ -298,7 +305,7 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 			return VCPU_RAN_BROKEN;
 		if (raised == INTERP_AGAIN) {
 			v->event.vector = -1;
-			one_instruction(v, b);
+			one_instruction(v, b, false);
 		} else if (!cpu_escalate(v)) {
 			v->event.vector = -1;
 			return VCPU_RAN_TRIPLE_FAULT;
