@@ -38,9 +38,10 @@ int bt_call_site(struct vcpu *v, const struct bt_site *site)
 	counts[site->insn.mnemonic]++;
 	r = site->insn.exec(v, &site->insn);
 	v->bt.tsc_ahead = tsc_ahead(v);
-	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed)))
+	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed))) {
+		v->bt.rest = 0;
 		return 0;
-	v->bt.left += site->rest;
+	}
 	if (r != INSN_JUMP)
 		v->s.rip += site->insn.len;
 	if (r == INSN_SHADOW) {
@@ -72,13 +73,16 @@ int bt_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m)
 	if (m->align && la & (m->align - 1u))
 		cpu_raise_error(v, EXC_GP, 0);
 	if ((la & (PAGE_SIZE - 1)) + m->size <= PAGE_SIZE && v->view != TLB_CHECKED &&
-		access_fill(v, la, m->kind))
+		access_fill(v, la, m->kind)) {
+		v->bt.rest = 0;
 		return 0;
+	}
 	next = v->s.rip + m->len;
 	one_instruction(v, b, true);
-	if (m->len && v->s.rip == next && !atomic_load_explicit(&v->attention, memory_order_relaxed))
+	if (m->len && v->s.rip == next && !atomic_load_explicit(&v->attention, memory_order_relaxed)) {
+		v->bt.rest = 0;
 		return 1;
-	v->bt.left += m->rest;
+	}
 	return 2;
 }
 
@@ -254,6 +258,15 @@ static unsigned extra_mode(const struct vcpu *v, const struct bt *b)
 	       (b->counting ? BT_COUNT : 0) | (v->precise_flags ? BT_PRECISE : 0);
 }
 
+/* What translated code has carried out, off the budget. */
+static void take_off(struct vcpu *v, struct bt *b)
+{
+	if (b->counting)
+		b->in.left -= b->entered - v->bt.left - v->bt.rest;
+	b->entered = v->bt.left;
+	v->bt.rest = 0;
+}
+
 static void run_block(struct vcpu *v, struct bt *b)
 {
 	unsigned mode = mode_of(v);
@@ -277,19 +290,15 @@ static void run_block(struct vcpu *v, struct bt *b)
 	b->entered = v->bt.left;
 	v->bt.rest = 0;
 	b->enter(k->host_code, v);
-	v->bt.rest = 0;
-	b->in.left -= b->entered - v->bt.left;
-	b->entered = v->bt.left;
+	take_off(v, b);
 }
 
 /* A raise leaves translated code without a word: take its instructions off the budget too. */
 static void settle_budget(struct vcpu *v, struct bt *b)
 {
-	b->in.left -= b->entered - v->bt.left - v->bt.rest;
-	b->entered = v->bt.left;
+	take_off(v, b);
 	b->in.left += b->held;
 	b->held = 0;
-	v->bt.rest = 0;
 	v->bt.link = NULL;
 	v->bt.single = 0;
 }
