@@ -272,6 +272,11 @@ static struct tlb_table *table_of(struct tlb *t, enum tlb_view view, enum tlb_ki
 	return kind == TLB_CODE ? &t->super_code : &t->super[view][kind];
 }
 
+struct tlb_entry *tlb_table_of(struct vcpu *v, enum tlb_view view, enum tlb_kind kind)
+{
+	return table_of(v->tlb, view, kind)->entry;
+}
+
 struct tlb_entry *tlb_slot(struct vcpu *v, enum tlb_view view, enum tlb_kind kind, uint64_t la)
 {
 	return &table_of(v->tlb, view, kind)->entry[tlb_index(la)];

@@ -99,6 +99,9 @@ static inline void *tlb_find_code(const struct vcpu *v, uint64_t la)
 /* The entry's slot for this view, whatever is in it. */
 struct tlb_entry *tlb_slot(struct vcpu *v, enum tlb_view view, enum tlb_kind kind, uint64_t la);
 
+/* Its whole table, of the supervisor or the current address space. */
+struct tlb_entry *tlb_table_of(struct vcpu *v, enum tlb_view view, enum tlb_kind kind);
+
 /* How the page came to be mapped. */
 struct tlb_page {
 	uint64_t size; /* bytes */

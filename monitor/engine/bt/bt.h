@@ -38,6 +38,7 @@ enum bt_mode { BT_NONE, BT_64, BT_32 };
 #define BT_COUNT    0x80u /* instructions are counted against the budget */
 #define BT_SUPER    0x200u /* CPL 0 */
 #define BT_TSC      0x400u /* RDTSC is allowed */
+#define BT_SMAP     0x1000u /* CPL 0, SMAP on, no watchpoints */
 #define BT_WRITABLE 0x800u /* the guest may write the page: what follows a store may not be what it was */
 #define BT_PRECISE  0x100u /* flags are right wherever they can be seen, not only where they are used */
 
@@ -90,6 +91,8 @@ struct bt {
 	uint64_t entered;  /* vcpu.bt.left when translated code was last entered */
 	uint64_t held;     /* budget kept back while the interpreter does one instruction */
 	bool counting;
+	bool coin;       /* which of two jump cache entries goes */
+	uint32_t mode;   /* of the code that runs */
 	unsigned quick; /* place that the last access of user code got */
 	struct bt_context contexts[64];
 	uint32_t context_count;
@@ -107,6 +110,8 @@ struct bt {
 	const uint8_t *miss;         /* T0: linear address, T1: struct bt_miss */
 	const uint8_t *group_miss;   /* the same */
 	const uint8_t *load_vectors; /* T1: where to go on */
+	/* T0: a tag that the jump cache does not have.  At T1 if it has now, T1 being its slot; else behind that jump. */
+	const uint8_t *lookup;
 	size_t fixed;                /* end of that code */
 	uint8_t signal_stack[64u << 10];
 };
@@ -152,12 +157,20 @@ void bt_cache_flush(struct vcpu *v, struct bt *b);
 struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b);
 /* The block made there is whole: it can be found from now on. */
 void bt_cache_insert(struct bt *b, struct bt_block *block);
-struct bt_block *bt_cache_find(
-	struct bt *b, const uint8_t *guest, const struct code_page *second, unsigned mode);
 /* Whose code is this? NULL: nobody's. */
 const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx);
 /* Nothing made from this page will be entered again. */
 void bt_cache_kill_page(struct bt *b, struct code_page *p);
+
+/* ---- lookup.c */
+
+struct bt_block **bt_bucket(struct bt *b, const uint8_t *guest, unsigned mode);
+struct bt_block *bt_cache_find(
+	struct bt *b, const uint8_t *guest, const struct code_page *second, unsigned mode);
+/* From now on the jump cache has it; returns its slot. */
+unsigned bt_insert_jump(struct vcpu *v, struct bt *b, uint64_t la, const uint8_t *host);
+/* Called from translated code: the slot that the block at la now has, or -1: C's business. */
+int bt_lookup(struct vcpu *v, uint64_t la);
 
 /* ---- recover.c: a host exception in translated code, as struct interp's recover */
 int bt_recover(struct vcpu *v, const void *ucontext, uintptr_t pc);

@@ -217,6 +217,11 @@ static void do_pop(struct build *u, const struct op *o)
 {
 	struct host_mem m = access_emit(u, o, 0);
 
+	if (o->i.r[0] == R_SP) {
+		emit_op_mem(&u->e, u->width, OP_LOAD, H_SP, &m);
+		u->sp_pending = 0;
+		return;
+	}
 	if (in_memory(o->i.r[0])) {
 		emit_op_mem(&u->e, u->width, OP_LOAD, T0, &m);
 		emit_store_vcpu(&u->e, 8, T0, GPR_OFFSET(o->i.r[0]));
@@ -282,6 +287,15 @@ static void translate(struct build *u, const struct op *o)
 		break;
 	case K_RDTSC:
 		system_rdtsc(u, o);
+		break;
+	case K_SMAP:
+		system_smap(u, o);
+		break;
+	case K_SWAPGS:
+		system_swapgs(u, o);
+		break;
+	case K_CLD:
+		system_cld(u, o);
 		break;
 	case K_STRING:
 		string_rep(u, o);

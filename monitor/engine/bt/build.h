@@ -30,6 +30,9 @@ enum op_kind {
 	K_CLI,
 	K_STI,
 	K_RDTSC,
+	K_SMAP, /* STAC, CLAC */
+	K_SWAPGS,
+	K_CLD,
 	K_STRING, /* REP MOVS, REP STOS */
 	K_POP,
 	K_LEAVE,
@@ -196,6 +199,9 @@ void system_popf(struct build *u, const struct op *o);
 void system_cli(struct build *u, const struct op *o);
 void system_sti(struct build *u, const struct op *o);
 void system_rdtsc(struct build *u, const struct op *o);
+void system_smap(struct build *u, const struct op *o);
+void system_swapgs(struct build *u, const struct op *o);
+void system_cld(struct build *u, const struct op *o);
 void string_rep(struct build *u, const struct op *o);
 
 /* ---- flow.c */

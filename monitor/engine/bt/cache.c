@@ -106,23 +106,6 @@ struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b)
 	return (struct bt_block *)(region_base(b, b->region) + b->used[b->region]);
 }
 
-static struct bt_block **bucket(struct bt *b, const uint8_t *guest, unsigned mode)
-{
-	uint64_t h = ((uintptr_t)guest ^ (uint64_t)mode << 52) * 0x9e3779b97f4a7c15ull;
-
-	return &b->buckets[(h >> 48) & (BT_BUCKETS - 1)];
-}
-
-struct bt_block *bt_cache_find(
-	struct bt *b, const uint8_t *guest, const struct code_page *second, unsigned mode)
-{
-	struct bt_block *k = *bucket(b, guest, mode);
-
-	while (k && (k->guest != guest || k->mode != mode || k->second != second))
-		k = k->next;
-	return k;
-}
-
 /* Its place in a page's list: the link to the next one. */
 static struct bt_block **next_in(struct bt_block *k, const struct code_page *p)
 {
@@ -131,7 +114,7 @@ static struct bt_block **next_in(struct bt_block *k, const struct code_page *p)
 
 void bt_cache_insert(struct bt *b, struct bt_block *k)
 {
-	struct bt_block **head = bucket(b, k->guest, k->mode);
+	struct bt_block **head = bt_bucket(b, k->guest, k->mode);
 
 	k->next = *head;
 	*head = k;
@@ -183,7 +166,7 @@ void bt_cache_kill_page(struct bt *b, struct code_page *p)
 		b->stats.killed++;
 		head[0] = 0xe9;
 		le_store(head + 1, 4, (uint64_t)(k->out - BT_JMP_SIZE));
-		take_out(bucket(b, k->guest, k->mode), k, NULL);
+		take_out(bt_bucket(b, k->guest, k->mode), k, NULL);
 		if (other)
 			take_out(&other->blocks, k, other);
 	}

@@ -183,6 +183,29 @@ static void emit_miss(struct emit *e, bool avx, uintptr_t function, bool group)
 	}
 }
 
+static void emit_lookup(struct emit *e)
+{
+	struct host_mem resume = mem_vcpu(BT_AT(resume)), behind = mem_at(T1, BT_JMP_SIZE);
+	uint8_t *unknown;
+
+	emit_store_vcpu(e, 8, T1, BT_AT(resume));
+	emit_registers(e, true, CALLER_SAVED);
+	emit_load_vcpu(e, 8, H_SP, BT_AT(host_sp));
+	emit_mov(e, 8, H_SI, T0);
+	emit_op_vcpu(e, OP_XOR, H_SI, BT_AT(context));
+	emit_load_vcpu(e, 8, H_DI, BT_AT(self));
+	emit_call(e, (uintptr_t)bt_lookup);
+	emit_mov(e, 4, T1, H_AX);
+	emit_op_reg(e, 4, 0x85, H_AX, H_AX); /* test */
+	emit_registers(e, false, CALLER_SAVED);
+	unknown = emit_jcc_later(e, CC_S);
+	emit_jmp_mem(e, &resume);
+	emit_patch(unknown, e->at);
+	emit_load_vcpu(e, 8, T1, BT_AT(resume));
+	emit_lea(e, 8, T1, &behind);
+	emit_jmp_reg(e, T1);
+}
+
 bool bt_make_fixed_code(struct bt *b, GError **error)
 {
 	struct emit e = {
@@ -198,6 +221,8 @@ bool bt_make_fixed_code(struct bt *b, GError **error)
 	emit_miss(&e, avx, (uintptr_t)bt_miss, false);
 	b->group_miss = here(&e);
 	emit_miss(&e, avx, (uintptr_t)bt_group_miss, true);
+	b->lookup = here(&e);
+	emit_lookup(&e);
 	b->load_vectors = here(&e);
 	emit_vectors_in(&e, avx);
 	emit_jmp_reg(&e, T1);

@@ -200,6 +200,10 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 		emit_imm(e, 4, IMM_XOR, T1, 1);
 		emit_op_mem(e, 8, OP_CMP, T0, &tag);
 		emit_patch(emit_jcc_later(e, CC_E), c->again);
+		lea = emit_lea_later(e, T1);
+		emit_jmp(e, u->b->lookup);
+		emit_patch(lea, e->at);
+		emit_patch(emit_jmp_later(e), c->again);
 	}
 	switch (c->kind) {
 	case COLD_SITE:

@@ -142,24 +142,6 @@ static void forget_all(struct vcpu *v)
 
 /* ---- the jump cache */
 
-static unsigned jump_index(uint64_t la)
-{
-	return (uint32_t)la * BT_JUMP_FACTOR >> (32 - VCPU_JUMP_BITS);
-}
-
-/* An address may be in its slot or in the one beside it; both full: either goes. */
-static void insert_jump(struct vcpu *v, struct bt *b, uint64_t la, const uint8_t *host)
-{
-	unsigned n = jump_index(la);
-	uint64_t tag = la ^ v->bt.context;
-
-	if (v->bt.jump_tag[n ^ 1] == tag || (v->bt.jump_tag[n] && v->bt.jump_tag[n] != tag &&
-						    (!v->bt.jump_tag[n ^ 1] || (b->stats.dispatches & 1))))
-		n ^= 1;
-	v->bt.jump_tag[n] = tag;
-	v->bt.jump_host[n] = host;
-}
-
 static uint32_t new_context(struct vcpu *v, struct bt *b)
 {
 	if (++b->context_count == 1u << 15) {
@@ -247,14 +229,16 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 		return NULL;
 	link_block(v, b, k);
 	if (!single)
-		insert_jump(v, b, la, k->host_code);
+		bt_insert_jump(v, b, la, k->host_code);
 	v->bt.page = la & PAGE_MASK;
 	return k;
 }
 
 static unsigned extra_mode(const struct vcpu *v, const struct bt *b)
 {
-	return (v->cpl ? 0 : BT_SUPER) | (v->cpl && (v->s.cr4 & CR4_TSD) ? 0 : BT_TSC) |
+	unsigned smap = !v->cpl && (v->s.cr4 & CR4_SMAP) && v->view != TLB_CHECKED ? BT_SMAP : 0;
+
+	return smap | (v->cpl ? 0 : BT_SUPER) | (v->cpl && (v->s.cr4 & CR4_TSD) ? 0 : BT_TSC) |
 	       (b->counting ? BT_COUNT : 0) | (v->precise_flags ? BT_PRECISE : 0);
 }
 
@@ -279,6 +263,7 @@ static void run_block(struct vcpu *v, struct bt *b)
 		return;
 	}
 	mode |= extra_mode(v, b);
+	b->mode = mode;
 	update_context(v, b, mode);
 	k = find_block(v, b, mode);
 	v->bt.link = NULL;

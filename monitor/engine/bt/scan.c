@@ -274,6 +274,8 @@ static void after(struct build *u, struct values *w, const struct op *o)
 
 	switch (o->kind) {
 	case K_SITE:
+	case K_SMAP:
+	case K_SWAPGS:
 	case K_POPF: /* EFLAGS.AC may close what was open */
 		forget_values(w);
 		return;
@@ -288,7 +290,7 @@ static void after(struct build *u, struct values *w, const struct op *o)
 		return;
 	case K_POP:
 		w->moved[R_SP] += u->width;
-		new_value(w, o->i.r[0]);
+		new_value(w, o->i.r[0]); /* RSP too */
 		return;
 	case K_LEAVE:
 		w->vid[R_SP] = w->vid[R_BP];
@@ -462,7 +464,7 @@ static bool changes_mode(const struct build *u, const struct insn *i)
 {
 	if (i->exec == insn_clts || i->exec == insn_lmsw || i->exec == insn_ldmxcsr ||
 		i->exec == insn_fxrstor || i->exec == insn_xrstor || i->exec == insn_xsetbv ||
-		i->exec == insn_mov_cr)
+		i->exec == insn_mov_cr || i->exec == insn_mov_dr)
 		return true;
 	return u->width == 4 && (i->exec == insn_load_far || (i->seg_operand && i->exec != insn_push));
 }
@@ -545,6 +547,13 @@ static enum op_kind row_kind(const struct build *u, const struct op *o)
 		return u->width == 8 ? K_PUSHF : K_SITE;
 	case ZYDIS_MNEMONIC_POPFQ:
 		return u->width == 8 ? K_POPF : K_SITE;
+	case ZYDIS_MNEMONIC_STAC:
+	case ZYDIS_MNEMONIC_CLAC:
+		return u->mode & BT_SMAP ? K_SMAP : K_SITE;
+	case ZYDIS_MNEMONIC_SWAPGS:
+		return u->width == 8 && (u->mode & BT_SUPER) ? K_SWAPGS : K_SITE;
+	case ZYDIS_MNEMONIC_CLD:
+		return K_CLD;
 	case ZYDIS_MNEMONIC_CLI:
 		return u->mode & BT_SUPER ? K_CLI : K_SITE;
 	case ZYDIS_MNEMONIC_RDTSC:
@@ -562,7 +571,7 @@ static enum op_kind row_kind(const struct build *u, const struct op *o)
 			       ? K_STRING
 			       : K_SITE;
 	case ZYDIS_MNEMONIC_POP:
-		return natural && registers && i->r[0] != R_SP ? K_POP : K_SITE;
+		return natural && registers ? K_POP : K_SITE;
 	case ZYDIS_MNEMONIC_LEAVE:
 		return natural ? K_LEAVE : K_SITE;
 	default:

@@ -144,3 +144,48 @@ void system_rdtsc(struct build *u, const struct op *o)
 	if (o->d.in.mnemonic == ZYDIS_MNEMONIC_RDTSCP)
 		emit_load_vcpu(e, 4, H_CX, offsetof(struct vcpu, s.tsc_aux));
 }
+
+void system_cld(struct build *u, const struct op *o)
+{
+	struct host_mem rflags = mem_vcpu(RFLAGS);
+
+	flags_clobbered(u, o->live_in);
+	emit_op_mem(&u->e, 4, 0x81, IMM_AND, &rflags);
+	emit_u32(&u->e, ~(uint32_t)FLAG_DF);
+}
+
+/* The other view's tables, as tlb_select_view() would choose them. */
+void system_smap(struct build *u, const struct op *o)
+{
+	struct host_mem rflags = mem_vcpu(RFLAGS), view = mem_vcpu(offsetof(struct vcpu, view));
+	bool open = o->d.in.mnemonic == ZYDIS_MNEMONIC_STAC;
+	enum tlb_view which = open ? TLB_SUPER_OPEN : TLB_SUPER_CLOSED;
+	struct emit *e = &u->e;
+
+	flags_clobbered(u, o->live_in);
+	t1_lost(u);
+	emit_op_mem(e, 4, 0x81, open ? IMM_OR : IMM_AND, &rflags);
+	emit_u32(e, open ? (uint32_t)FLAG_AC : ~(uint32_t)FLAG_AC);
+	for (unsigned kind = TLB_READ; kind <= TLB_WRITE; kind++) {
+		emit_mov_imm(e, T0, (uintptr_t)tlb_table_of(u->v, which, kind));
+		emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, tlb_data) + 8 * kind);
+	}
+	emit_byte(e, 0x65), emit_byte(e, 0xc6); /* mov byte gs:[view], which */
+	emit_modrm_mem(e, 0, &view);
+	emit_byte(e, which);
+}
+
+void system_swapgs(struct build *u, const struct op *o)
+{
+	const size_t hidden = offsetof(struct vcpu, s.seg) + S_GS * sizeof(struct segment) +
+			      offsetof(struct segment, base);
+	struct emit *e = &u->e;
+
+	(void)o;
+	t1_lost(u);
+	emit_load_vcpu(e, 8, T0, offsetof(struct vcpu, s.kernel_gs_base));
+	emit_load_vcpu(e, 8, T1, hidden);
+	emit_store_vcpu(e, 8, T0, hidden);
+	emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, seg_base) + 8 * S_GS);
+	emit_store_vcpu(e, 8, T1, offsetof(struct vcpu, s.kernel_gs_base));
+}
