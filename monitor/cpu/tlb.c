@@ -77,8 +77,13 @@ static uint16_t effective_pcid(const struct vcpu *v, unsigned pcid)
 
 static void forget_quick(struct vcpu *v)
 {
-	for (unsigned n = 0; n < VCPU_QUICKS; n++)
-		v->bt.quick[n].tag = NO_PAGE, v->bt.quick[n].addend = 0;
+	for (unsigned g = 0; g < ARRAY_LEN(v->bt.quick_used); g++) {
+		if (!v->bt.quick_used[g])
+			continue;
+		v->bt.quick_used[g] = 0;
+		for (unsigned n = g * VCPU_QUICK_GROUP; n < (g + 1) * VCPU_QUICK_GROUP; n++)
+			v->bt.quick[n].tag = NO_PAGE, v->bt.quick[n].addend = 0;
+	}
 }
 
 void tlb_flush_all(struct vcpu *v)
@@ -86,6 +91,8 @@ void tlb_flush_all(struct vcpu *v)
 	struct tlb *t = v->tlb;
 	struct tlb_table *table;
 
+	if (!v->bt.quick[0].tag) /* new */
+		memset(v->bt.quick_used, 1, sizeof(v->bt.quick_used));
 	for (unsigned n = 0; (table = nth_table(t, n)); n++)
 		flush_table(table);
 	for (unsigned k = 0; k < TLB_SPACES; k++)

@@ -83,7 +83,8 @@ struct vcpu_state {
 #define VCPU_SIPI  0x40u
 #define VCPU_TRACE 0x80u /* engine's own: single-step, breakpoint or shadow work at the next boundary */
 
-#define VCPU_QUICKS    256
+#define VCPU_QUICKS      8192
+#define VCPU_QUICK_GROUP 64
 #define VCPU_JUMP_BITS 14
 #define VCPU_JUMPS     (1u << VCPU_JUMP_BITS)
 
@@ -181,6 +182,7 @@ struct vcpu {
 		struct {
 			uint64_t tag, addend;
 		} quick[VCPU_QUICKS]; /* pages that accesses of user code met last */
+		uint8_t quick_used[VCPU_QUICKS / VCPU_QUICK_GROUP];
 		uint64_t slot[16];   /* host addresses that groups of accesses were looked up for */
 		uint64_t temp;       /* within one instruction */
 		uint64_t string[2];  /* the same, of string instructions */

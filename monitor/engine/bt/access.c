@@ -141,7 +141,20 @@ static struct cold *emit_look_up(struct build *u, const struct op *o, const stru
 #define QUICK(n, field) (offsetof(struct vcpu, bt.quick[n].field))
 
 /*
- * T0: linear address; behind it T1 is the addend of its page.  In user code the access remembers the page it met last,
+ * Will an access of user code probably meet the page again that it met last?  The stack, variables at fixed addresses,
+ * thread-local ones; and what a loop goes through.  Objects on the heap are elsewhere every time.
+ */
+static bool stays_in_page(const struct build *u, const struct access *a)
+{
+	bool fixed = (a->base == GPR_RIP || a->base == GPR_NONE) && a->index == GPR_NONE;
+
+	if (u->mode & BT_SUPER)
+		return false;
+	return fixed || a->base == R_SP || a->vid[0] == R_SP || uses_segment(a) || u->loops;
+}
+
+/*
+ * T0: linear address; behind it T1 is the addend of its page.  Where it helps the access remembers the page it met last,
  * which spares finding the entry; tlb.c forgets it with the TLB.
  */
 static struct cold *emit_find(struct build *u, const struct op *o, const struct access *a, enum tlb_kind kind,
@@ -153,7 +166,7 @@ static struct cold *emit_find(struct build *u, const struct op *o, const struct 
 	struct cold *c;
 	unsigned place;
 
-	if (u->mode & BT_SUPER) {
+	if (!stays_in_page(u, a)) {
 		c = emit_look_up(u, o, a, &miss, how);
 		emit_op_mem(e, 8, OP_LOAD, T1, &addend);
 		return c;
@@ -177,6 +190,7 @@ static struct cold *emit_find(struct build *u, const struct op *o, const struct 
 static void emit_cold_quick(struct build *u, const struct cold *quick)
 {
 	struct host_mem tag = mem_at(T1, 0), addend = mem_at(T1, 8);
+	struct host_mem used = mem_vcpu(offsetof(struct vcpu, bt.quick_used[quick->quick / VCPU_QUICK_GROUP]));
 	struct cold q = *quick, *c;
 	struct emit *e = &u->e;
 
@@ -191,6 +205,9 @@ static void emit_cold_quick(struct build *u, const struct cold *quick)
 	emit_store_vcpu(e, 8, T0, QUICK(q.quick, tag));
 	emit_op_mem(e, 8, OP_LOAD, T1, &addend);
 	emit_store_vcpu(e, 8, T1, QUICK(q.quick, addend));
+	emit_byte(e, 0x65), emit_byte(e, 0xc6); /* mov byte gs:[used], 1 */
+	emit_modrm_mem(e, 0, &used);
+	emit_byte(e, 1);
 	emit_patch(emit_jmp_later(e), q.again);
 }
 

@@ -129,6 +129,7 @@ struct build {
 	struct group group[GROUPS_MAX];
 	unsigned groups;
 	uint16_t live_at_end;
+	bool loops; /* a branch leads back into the block */
 	/* while emitting */
 	enum flags_at flags;
 	int sp_pending; /* the guest's RSP is the host's plus this */

@@ -730,6 +730,18 @@ static bool ends_block(enum op_kind kind)
 	       kind == K_RET;
 }
 
+static bool leads_back(const struct build *u)
+{
+	for (unsigned n = 0; n < u->count; n++) {
+		const struct op *o = &u->op[n];
+
+		if ((o->kind == K_JCC || o->kind == K_LOOP || o->kind == K_JMP) && o->target <= o->offset &&
+			has(u, o->target))
+			return true;
+	}
+	return false;
+}
+
 bool scan(struct build *u)
 {
 	struct values w = { .next = 0 };
@@ -782,6 +794,7 @@ bool scan(struct build *u)
 			o->target_live = live_at(u, o->target);
 	}
 	last = &u->op[u->count - 1];
+	u->loops = leads_back(u);
 	u->live_at_end = u->falls_through                                ? live_at(u, u->end)
 			 : last->kind == K_JMP || last->kind == K_CALL ? last->target_live
 								       : STATUS;
