@@ -24,6 +24,7 @@
 #define BT_CACHE_SIZE (24u << 20)
 #define BT_REGIONS    8 /* the cache is reused region by region */
 #define BT_REGION     (BT_CACHE_SIZE / BT_REGIONS)
+#define BT_HOT        (BT_REGION / 2) /* of it for what runs mostly, so that it lies together; the rest is cold */
 /* A linear address's place in the jump cache: the upper bits of its low half times this. */
 #define BT_JUMP_FACTOR 0x9e3779b1u
 #define BT_BUCKETS    65536u
@@ -42,7 +43,7 @@ enum bt_mode { BT_NONE, BT_64, BT_32 };
 #define BT_WRITABLE 0x800u /* the guest may write the page: what follows a store may not be what it was */
 #define BT_PRECISE  0x100u /* flags are right wherever they can be seen, not only where they are used */
 
-/* Lies in the cache before its host code; behind that come its points and its sites. */
+/* Lies in the cold part of its region, before its cold code, points and sites. */
 struct bt_block {
 	const uint8_t *host_code; /* where it runs; NULL: cannot be translated */
 	const uint8_t *guest;     /* host address of its first guest byte */
@@ -51,12 +52,12 @@ struct bt_block {
 	struct bt_block *next;            /* in its bucket */
 	struct bt_block *next_in_page[2]; /* [1]: in the second page's list */
 	struct bt_point *points;
-	uint32_t size;      /* bytes, with this and what follows the code */
-	uint32_t host_size; /* of the code */
+	const uint8_t *out; /* code that leaves for whatever is at the block's address now */
+	uint32_t size;      /* bytes of the cold part, with this */
+	uint32_t host_size; /* of the code at host_code */
 	uint16_t point_count;
 	uint16_t mode;
 	uint16_t skip;      /* where to enter without a look at attention, bytes from host_code */
-	uint16_t out;       /* code that leaves for whatever is at the block's address now */
 	uint16_t live_flags; /* of the guest's at its head */
 	bool dead;          /* its bytes changed, or it was evicted */
 	bool uses_vectors;
@@ -84,7 +85,7 @@ struct bt_context {
 struct bt {
 	struct interp in; /* first: the interpreter's functions find themselves in vcpu.engine_data */
 	uint8_t *rw, *rx; /* the code cache, written through one mapping and run through the other */
-	uint32_t used[BT_REGIONS]; /* bytes */
+	uint32_t used[BT_REGIONS], cold_used[BT_REGIONS]; /* bytes */
 	unsigned region; /* that is being filled */
 	struct bt_block **buckets;
 	struct build *build;
@@ -153,8 +154,9 @@ bool bt_cache_create(struct bt *b, GError **error);
 void bt_cache_destroy(struct bt *b);
 /* Forget everything.  Its pages' lists are the caller's business. */
 void bt_cache_flush(struct vcpu *v, struct bt *b);
-/* Room for one more block of any size, in the write mapping; evicts what has been there for longest. */
-struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b);
+/* Room for one more block of any size, in the write mapping, and for its hot code; evicts what has been there for
+ * longest. */
+struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b, uint8_t **hot);
 /* The block made there is whole: it can be found from now on. */
 void bt_cache_insert(struct bt *b, struct bt_block *block);
 /* Whose code is this? NULL: nobody's. */

@@ -379,7 +379,7 @@ static void emit_leave(struct build *u, const struct head *h)
 		emit_op_mem(e, 8, 0x81, IMM_ADD, &left);
 		emit_u32(e, u->count);
 	}
-	u->block->out = (uint16_t)(e->at - e->start);
+	u->block->out = emit_run_address(e, e->at);
 	emit_here(u, T0, u->start);
 	emit_jmp(e, u->mode & BT_SINGLE ? u->b->exit_single_lookup : u->b->exit_lookup);
 }
@@ -454,15 +454,17 @@ static bool emit_block(struct build *u)
 	struct emit *e = &u->e;
 	struct head head;
 
-	e->start = (uint8_t *)(k + 1);
-	e->at = e->start;
-	e->end = (uint8_t *)k + BT_HOST_MAX - 64; /* patches stay inside even then */
+	e->start = e->at = u->hot;
+	e->end = u->hot + BT_HOST_MAX - 64; /* patches stay inside even then */
 	e->run_delta = u->b->rx - u->b->rw;
 	e->overflow = false;
 	u->colds = u->points = u->sites = 0;
 	u->uses_vectors = needs_vectors(u);
 	emit_head(u, &head);
 	emit_body(u);
+	k->host_size = (uint32_t)(e->at - e->start);
+	e->at = (uint8_t *)(k + 1);
+	e->end = (uint8_t *)k + BT_HOST_MAX - 64;
 	emit_leave(u, &head);
 	for (unsigned n = 0; n < u->colds && !e->overflow; n++) {
 		if (u->cold[n].kind == COLD_QUICK || u->cold[n].kind == COLD_MISS ||
@@ -471,7 +473,6 @@ static bool emit_block(struct build *u)
 		else
 			flow_emit_cold(u, &u->cold[n]);
 	}
-	k->host_size = (uint32_t)(e->at - e->start);
 	emit_tables(u);
 	k->size = (uint32_t)((size_t)(e->at - (uint8_t *)k) + 63) & ~63u;
 	k->host_code = emit_run_address(e, e->start);
@@ -483,7 +484,7 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 	unsigned offset, unsigned mode)
 {
 	struct build *u = b->build;
-	struct bt_block *k = bt_cache_room(v, b);
+	struct bt_block *k = bt_cache_room(v, b, &u->hot);
 
 	u->v = v;
 	u->b = b;

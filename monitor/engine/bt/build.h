@@ -116,6 +116,7 @@ struct build {
 	struct code_page *page, *second;
 	struct bt_block *block;
 	struct emit e;
+	uint8_t *hot;           /* where its hot code goes */
 	unsigned mode, width;   /* width: 8 or 4, of the stack and of addresses */
 	unsigned start;         /* offset of the first instruction in the page */
 	unsigned limit;         /* instructions at most */

@@ -69,8 +69,10 @@ void bt_cache_flush(struct vcpu *v, struct bt *b)
 {
 	memset(b->buckets, 0, BT_BUCKETS * sizeof(struct bt_block *));
 	forget_jumps(v);
-	for (unsigned r = 0; r < BT_REGIONS; r++)
+	for (unsigned r = 0; r < BT_REGIONS; r++) {
 		b->used[r] = region_start(b, r);
+		b->cold_used[r] = 0;
+	}
 	b->region = 0;
 }
 
@@ -79,9 +81,14 @@ static uint8_t *region_base(const struct bt *b, unsigned r)
 	return b->rw + (size_t)r * BT_REGION;
 }
 
+static uint8_t *cold_base(const struct bt *b, unsigned r)
+{
+	return region_base(b, r) + BT_HOT;
+}
+
 static void evict(struct vcpu *v, struct bt *b, unsigned r)
 {
-	uint8_t *at = region_base(b, r) + region_start(b, r), *end = region_base(b, r) + b->used[r];
+	uint8_t *at = cold_base(b, r), *end = at + b->cold_used[r];
 
 	if (at == end)
 		return;
@@ -93,17 +100,20 @@ static void evict(struct vcpu *v, struct bt *b, unsigned r)
 		at += k->size;
 	}
 	b->used[r] = region_start(b, r);
+	b->cold_used[r] = 0;
 	b->stats.evictions++;
 	forget_jumps(v);
 }
 
-struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b)
+struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b, uint8_t **hot)
 {
-	if (b->used[b->region] + BT_HOST_MAX > BT_REGION) {
+	if (b->used[b->region] + BT_HOST_MAX > BT_HOT ||
+		b->cold_used[b->region] + BT_HOST_MAX > BT_REGION - BT_HOT) {
 		b->region = (b->region + 1) % BT_REGIONS;
 		evict(v, b, b->region);
 	}
-	return (struct bt_block *)(region_base(b, b->region) + b->used[b->region]);
+	*hot = region_base(b, b->region) + b->used[b->region];
+	return (struct bt_block *)(cold_base(b, b->region) + b->cold_used[b->region]);
 }
 
 /* Its place in a page's list: the link to the next one. */
@@ -124,7 +134,8 @@ void bt_cache_insert(struct bt *b, struct bt_block *k)
 		k->next_in_page[1] = k->second->blocks;
 		k->second->blocks = k;
 	}
-	b->used[b->region] += k->size;
+	b->used[b->region] += (k->host_size + 15) & ~15u;
+	b->cold_used[b->region] += k->size;
 }
 
 const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx)
@@ -135,8 +146,8 @@ const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx)
 
 	if (rx < b->rx || off >= BT_CACHE_SIZE)
 		return NULL;
-	at = region_base(b, r) + region_start(b, r);
-	end = region_base(b, r) + b->used[r];
+	at = cold_base(b, r);
+	end = at + b->cold_used[r];
 	while (at < end) {
 		const struct bt_block *k = (const struct bt_block *)at;
 
@@ -159,13 +170,13 @@ void bt_cache_kill_page(struct bt *b, struct code_page *p)
 {
 	for (struct bt_block *k = p->blocks, *next; k; k = next) {
 		struct code_page *other = k->page == p ? k->second : k->page;
-		uint8_t *head = (uint8_t *)(k + 1);
+		uint8_t *head = b->rw + (k->host_code - b->rx);
 
 		next = *next_in(k, p);
 		k->dead = true;
 		b->stats.killed++;
 		head[0] = 0xe9;
-		le_store(head + 1, 4, (uint64_t)(k->out - BT_JMP_SIZE));
+		le_store(head + 1, 4, (uint64_t)(k->out - (k->host_code + BT_JMP_SIZE)));
 		take_out(bt_bucket(b, k->guest, k->mode), k, NULL);
 		if (other)
 			take_out(&other->blocks, k, other);
