@@ -6,6 +6,7 @@
 #   make run                  boot Debian's kernel to a shell on this terminal
 #   make test                 build and run every test
 #   make check-cpu CASES=N SEED=S    the interpreter against this machine's processor
+#   make bench BENCH='--engine bt --rounds 3'    native, Serai and QEMU's TCG compared (bench/README.md)
 #   make install PREFIX=DIR   programs into DIR/bin (DESTDIR is honoured)
 #   make clean                remove everything built; guests and their downloads stay (make distclean)
 
@@ -14,6 +15,7 @@ FUZZ   := build-fuzz
 PREFIX ?= /usr/local
 CASES  ?= 10000000
 SEED   ?= 1
+BENCH  ?=
 
 # Sanitizers, coverage for libFuzzer; an assertion that fails must show.
 FUZZ_OPTIONS := -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized \
@@ -34,6 +36,11 @@ test: setup-test $(B)/build.ninja $(FUZZ)/build.ninja
 
 check-cpu: all
 	@tools/check-cpu $(B) $(CASES) $(SEED)
+
+bench: all
+	@ninja -C $(B) bench/serai-bench >/dev/null
+	@tools/guest/make cloud
+	@bench/run --build $(B) $(BENCH)
 
 install: all
 	@meson configure $(B) -Dprefix=$(abspath $(PREFIX))
@@ -58,4 +65,4 @@ clean:
 distclean:
 	@rm -rf $(B) $(FUZZ)
 
-.PHONY: all run test check-cpu install clean distclean setup-build setup-test
+.PHONY: all run test check-cpu bench install clean distclean setup-build setup-test
