@@ -7,6 +7,7 @@
 #   make test                 build and run every test
 #   make check-cpu CASES=N SEED=S    the interpreter against this machine's processor; BLOCKS=1: blocks with branches
 #                                    instead of single instructions; ENGINE=bt: the translator
+#   make bench BENCH='--engine bt --rounds 3'    native, Serai and QEMU's TCG compared (bench/README.md)
 #   make install PREFIX=DIR   programs into DIR/bin (DESTDIR is honoured)
 #   make clean                remove everything built; guests and their downloads stay (make distclean)
 
@@ -16,6 +17,7 @@ PREFIX ?= /usr/local
 CASES  ?= 10000000
 SEED   ?= 1
 ENGINE ?= interp
+BENCH  ?=
 
 # Sanitizers, coverage for libFuzzer; an assertion that fails must show.
 FUZZ_OPTIONS := -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized \
@@ -36,6 +38,11 @@ test: setup-test $(B)/build.ninja $(FUZZ)/build.ninja
 
 check-cpu: all
 	@tools/check-cpu $(B) $(CASES) $(SEED) --engine $(ENGINE) $(if $(BLOCKS),--blocks)
+
+bench: all
+	@ninja -C $(B) bench/serai-bench >/dev/null
+	@tools/guest/make cloud
+	@bench/run --build $(B) $(BENCH)
 
 install: all
 	@meson configure $(B) -Dprefix=$(abspath $(PREFIX))
@@ -60,4 +67,4 @@ clean:
 distclean:
 	@rm -rf $(B) $(FUZZ)
 
-.PHONY: all run test check-cpu install clean distclean setup-build setup-test
+.PHONY: all run test check-cpu bench install clean distclean setup-build setup-test

@@ -78,6 +78,17 @@ static unsigned log2_up(unsigned n)
 	return bits;
 }
 
+/*
+ * Family and model: of a processor that has never had what is held back.  Programs choose code by them, too: GCC's
+ * target_clones("arch=...") looks at nothing else.  So a host with AVX-512 passes for Skylake (client) or Zen 3.
+ */
+static uint32_t signature(const uint32_t h0[4], const uint32_t h1[4], const uint32_t h7[4])
+{
+	if (!(h7[1] & 1u << 16))
+		return h1[0];
+	return is_amd(h0) ? 0x00a00f11 : 0x000506e3;
+}
+
 static void basic_leaves(struct cpuid_table *t, const struct cpu_options *o, const uint32_t h0[4])
 {
 	uint32_t h1[4], h7[4], h[4];
@@ -88,7 +99,7 @@ static void basic_leaves(struct cpuid_table *t, const struct cpu_options *o, con
 	host(7, 0, h7);
 	put(t, 0, UINT32_MAX, 0x16, h0[1], h0[2], h0[3]);
 	f1c = (h1[2] & F1C_CARRIED) | F1C_ALWAYS | (o->hide_hypervisor ? 0 : F1C_HYPERVISOR);
-	put(t, 1, UINT32_MAX, h1[0], (h1[1] & 0xff00) | (cores & 0xff) << 16, f1c,
+	put(t, 1, UINT32_MAX, signature(h0, h1, h7), (h1[1] & 0xff00) | (cores & 0xff) << 16, f1c,
 		(h1[3] & F1D_CARRIED) | (cores > 1 ? F1D_HTT : 0));
 	if (!is_amd(h0)) {
 		host(2, 0, h);

@@ -22,6 +22,7 @@ enum vcpu_exit {
 
 struct engine {
 	const char *name;
+	bool (*fits)(GError **error); /* can it run on this host? NULL: on any */
 	bool (*create)(struct vcpu *v, GError **error);
 	/* Run until one of the above; budget in instructions, UINT64_MAX for none (exact in interp, a bound
 	 * elsewhere). */

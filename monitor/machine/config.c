@@ -36,10 +36,20 @@ static bool read_memory(struct machine_config *c, const struct vmx *vmx, GError 
 	return true;
 }
 
-/* The fastest engine that has proved itself, or the one that was asked for. */
+static bool fits(const struct engine *e)
+{
+	g_autoptr(GError) why = NULL;
+
+	if (!e->fits || e->fits(&why))
+		return true;
+	log_info("engine", "auto: not %s: %s", e->name, why->message);
+	return false;
+}
+
+/* The fastest engine that works on this host, or the one that was asked for. */
 static bool read_engine(struct machine_config *c, const struct vmx *vmx, GError **error)
 {
-	static const char *const by_preference[] = { "kvm", "interp", "bt" }; /* bt is young: only by name */
+	static const char *const by_preference[] = { "kvm", "bt", "interp" };
 	const char *name = vmx_get_string(vmx, "engine", "auto");
 	g_autoptr(GString) have = g_string_new("auto");
 	bool automatic = strcmp(name, "auto") == 0;
@@ -50,7 +60,7 @@ static bool read_engine(struct machine_config *c, const struct vmx *vmx, GError 
 		if (!e)
 			continue;
 		g_string_append_printf(have, ", %s", by_preference[i]);
-		if (!c->engine && (automatic || strcmp(name, by_preference[i]) == 0))
+		if (!c->engine && (automatic ? fits(e) : strcmp(name, by_preference[i]) == 0))
 			c->engine = e;
 	}
 	if (!c->engine)

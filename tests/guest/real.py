@@ -6,18 +6,20 @@
 """
 
 import argparse
+import io
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from vm import QEMU, Failure, Skip, Vm, guest  # noqa: E402
+from vm import QEMU, SLOW, Failure, Skip, Vm, guest  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 BOOT = 600  # seconds until a Linux is up; twenty times what a quiet machine takes
@@ -161,6 +163,54 @@ def debian(serai):
     check_dmesg(said)
 
 
+def bring_checks(path, **settings):
+    """The self-checks in userland/ and their settings as a tar file, which the userland guest takes for a disk."""
+    text = "".join(f"{name}='{value}'\n" for name, value in settings.items()).encode()
+    with tarfile.open(path, "w") as archive:
+        archive.add(HERE / "userland", ".")
+        entry = tarfile.TarInfo("./settings")
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text))
+
+
+def check_userland(serai, parts, minutes=0):
+    """One boot of the userland guest for some of its self-checks; all run, whichever fail."""
+    limit = int(600 * SLOW) + 60 * minutes
+    boot = guest("debian")
+    failed = []
+    with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
+        disk = copy_disk(guest("userland") / "disk.raw", folder)
+        checks = os.path.join(folder, "checks.tar")
+        bring_checks(checks, parts=" ".join(parts), limit=limit, minutes=minutes)
+        with Vm(serai, "--kernel", str(boot / "vmlinuz"), "--initrd", str(boot / "initrd.img"), "--append",
+                "console=ttyS0 quiet panic=-1 serai.root=LABEL=serai", "--disk", disk, "--disk", checks, "--mem", "1024",
+                "--no-reboot") as vm:
+            vm.expect(r"serai-guest: up Linux x86_64", BOOT)
+            for part in parts:
+                begin = vm.expect(rf"serai-check: {part} begins\n", 60).end()
+                end = None
+                while not end or end[1] is None:  # it may tell how far it is
+                    end = vm.expect(rf"serai-check: {part} (passed|failed), .*\n|    \S.*\n", 630)
+                if end[1] == "failed":
+                    failed.append(vm.text[begin:end.end()])
+            log = vm.expect(r"(?s:(.*?))serai-check: end of the kernel's log", 120)[1]
+            vm.expect(r"serai-guest: done, status \d", 60)
+            vm.finish(120)
+    if failed:
+        raise Failure("the guest's self-checks:\n" + "\n".join(failed))
+    check_dmesg(log)
+
+
+def userland(serai):
+    """Debian's programs check themselves: OpenSSL, stress-ng, a compiler, Python, Perl, compilers at run time."""
+    check_userland(serai, ("openssl", "jit", "perl", "cc", "stress", "python"))
+
+
+def stress_hour(serai):
+    """An hour of stress-ng, or SERAI_TEST_MINUTES; not in make test."""
+    check_userland(serai, ("stress-hour",), int(os.environ.get("SERAI_TEST_MINUTES", "60")))
+
+
 def check_dmesg(text):
     """Kernel warnings must be known ones."""
     known = [re.compile(line) for line in (HERE / "dmesg.txt").read_text(encoding="utf-8").splitlines()
@@ -178,7 +228,8 @@ def copy_disk(image, folder):
 
 
 TESTS = {f.__name__.replace("_", "-"): f for f in (
-    amd64, cloud, i386, suspend, reboot, grub_iso, grub_disk, memtest, memtest_kernel, grub_floppy, debian)}
+    amd64, cloud, i386, suspend, reboot, grub_iso, grub_disk, memtest, memtest_kernel, grub_floppy, debian, userland,
+    stress_hour)}
 
 
 def main():

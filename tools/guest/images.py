@@ -65,9 +65,17 @@ def module_order(files, wanted):
     return order
 
 
+def file_system(path, tree, mebibytes, first=0, wrapper=()):
+    """ext4 from sector `first` of a raw disk of that size, filled from the directory `tree`.  `wrapper` (fakeroot,
+    say) goes before mke2fs, so that it sees the right owners."""
+    with open(path, "ab") as disk:
+        disk.truncate(mebibytes << 20)
+    run([*wrapper, "mke2fs", "-q", "-F", "-t", "ext4", "-L", "serai", "-E", f"offset={first * SECTOR}",
+         "-d", str(tree), str(path), f"{(mebibytes << 10) - first * SECTOR // 1024}k"])
+
+
 def grub_disk(path, tree, mebibytes, wrapper=()):
-    """A raw disk: GRUB in the MBR and behind it, one ext4 partition filled from the directory `tree`.  `wrapper`
-    (fakeroot, say) goes before mke2fs, so that it sees the right owners."""
+    """A raw disk: GRUB in the MBR and behind it, one ext4 partition (see file_system)."""
     sectors = mebibytes * 2048
     core = path.with_suffix(".core")
     run(["grub-mkimage", "-O", "i386-pc", "-p", "(hd0,msdos1)/boot/grub", "-o", str(core),
@@ -86,5 +94,4 @@ def grub_disk(path, tree, mebibytes, wrapper=()):
         disk.truncate(sectors * SECTOR)
         disk.write(mbr)
         disk.write(image)
-    run([*wrapper, "mke2fs", "-q", "-F", "-t", "ext4", "-L", "serai", "-E", f"offset={PARTITION * SECTOR}",
-         "-d", str(tree), str(path), f"{(sectors - PARTITION) // 2}k"])
+    file_system(path, tree, mebibytes, PARTITION, wrapper)

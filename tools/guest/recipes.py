@@ -30,6 +30,7 @@ class Maker:
 
     def __init__(self, root, here):
         self.root = root
+        self.here = here
         self.packages = Packages(root)
         self.init = (here / "init").read_bytes()
 
@@ -96,8 +97,12 @@ def grub_rescue(maker, folder):
     (folder / "floppy.img").write_bytes(next(iter(found.values())))
 
 
-def debootstrap(maker, folder):
-    """A minimal Debian as a tar file: the first mode of mmdebstrap that works here."""
+# What nobody reads in a guest.
+UNREAD = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/i18n/*")
+
+
+def debootstrap(maker, folder, packages, unwanted=()):
+    """A minimal Debian with `packages` as a tar file: the first mode of mmdebstrap that works here."""
     modes = ["root"] if os.getuid() == 0 else []
     modes += ["unshare", "fakechroot"]
     said = ""
@@ -105,9 +110,8 @@ def debootstrap(maker, folder):
     sources.write_text(maker.packages.sources(), encoding="utf-8")
     for mode in modes:
         command = ["mmdebstrap", "--quiet", f"--mode={mode}", "--variant=minbase", "--architectures=amd64",
-                   "--include=systemd,systemd-sysv,udev,login,dbus",
-                   "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-                   "--dpkgopt=path-exclude=/usr/share/locale/*", "--dpkgopt=path-exclude=/usr/share/i18n/*",
+                   f"--include={','.join(packages)}",
+                   *(f"--dpkgopt=path-exclude={path}" for path in (*UNREAD, *unwanted)),
                    "--aptopt=Acquire::Languages \"none\"", "--aptopt=Acquire::Retries \"3\"",
                    "bookworm", str(folder / "root.tar"), str(sources)]
         proxy = run(["apt-config", "dump", "--format", "%v%n", "Acquire::http::Proxy"]).strip()
@@ -143,7 +147,7 @@ PASSWORD = "$6$caravan$KCPa9rjuHt51fhVVejU3yuwvaQRVbQb7ca2H9.RIQOdA23MZqmNPbC1ZY
 
 def debian(maker, folder):
     """Debian with systemd on an IDE disk: GRUB, the stock kernel, modules in the initramfs, serial login."""
-    reason = debootstrap(maker, folder)
+    reason = debootstrap(maker, folder, ("systemd", "systemd-sysv", "udev", "login", "dbus"))
     if reason:
         return reason
     boot = folder / "boot"
@@ -171,6 +175,33 @@ def debian(maker, folder):
     return None
 
 
+USERLAND = ("openssl", "stress-ng", "gcc", "libc6-dev", "make", "perl", "python3", "libpython3.11-testsuite", "luajit",
+            "nodejs")
+# Link-time optimisers and sanitizers, a quarter of the compiler.
+UNLINKED = ("/usr/lib/gcc/*/lto*", "/usr/bin/*lto-dump*", "/usr/lib/*/lib?san.so*", "/usr/lib/gcc/*/lib?san*")
+
+
+def userland(maker, folder):
+    """Debian's programs on an IDE disk without partitions, and an init that runs what a second disk brings (started
+    with the kernel and initramfs of `debian`)."""
+    reason = debootstrap(maker, folder, USERLAND, UNLINKED)
+    if reason:
+        return reason
+    tree = folder / "tree"
+    saved = folder / "fakeroot.state"
+    as_owner = ("fakeroot", "-i", str(saved), "-s", str(saved))
+    tree.mkdir()
+    saved.touch()
+    run([*as_owner, "tar", "-xf", str(folder / "root.tar"), "-C", str(tree), "--exclude=./dev/*"])
+    (tree / "sbin/init").write_bytes((maker.here / "userland-init").read_bytes())
+    (tree / "sbin/init").chmod(0o755)
+    images.file_system(folder / "disk.raw", tree, 1024, wrapper=as_owner)
+    run([*as_owner, "rm", "-rf", str(tree)])
+    (folder / "root.tar").unlink()
+    saved.unlink()
+    return None
+
+
 RECIPES = {
     "amd64": amd64,
     "cloud": cloud,
@@ -180,5 +211,7 @@ RECIPES = {
     "memtest": memtest,
     "grub-rescue": grub_rescue,
     "debian": debian,
+    "userland": userland,
 }
-NEEDS = {"grub-iso": ("cloud",), "grub-disk": ("cloud",), "debian": ("amd64",)}
+NEEDS = {"grub-iso": ("cloud",), "grub-disk": ("cloud",), "debian": ("amd64",),
+         "userland": ("debian",)}

@@ -414,6 +414,7 @@ static void bt_destroy(struct vcpu *v)
 
 const struct engine engine_bt = {
 	.name = "bt",
+	.fits = host_is_fit,
 	.create = bt_create,
 	.run = bt_run,
 	.invalidate = interp_invalidate,
