@@ -306,8 +306,8 @@ static insn_fn *choose_row(struct insn *i, const struct decoded *d)
 	case ZYDIS_MNEMONIC_OUT:
 		i->port_size = (uint8_t)(d->op[1].size / 8);
 		return insn_out;
-	case ZYDIS_MNEMONIC_PAUSE: /* with REX.B the same byte is an exchange after all */
-		return d->in.raw.rex.B ? insn_xchg_r8 : insn_nop;
+	case ZYDIS_MNEMONIC_PAUSE: /* with REX.B the same byte may be an exchange after all */
+		return d->in.raw.rex.B ? insn_pause_r8 : insn_nop;
 	default:
 		return insn_row(d->in.mnemonic);
 	}
