@@ -12,6 +12,23 @@ static thunk_fn *thunk_of(const struct insn *i)
 	return (thunk_fn *)i->thunk;
 }
 
+/* What misalignment raises #GP: SHA's operands on Intel only. */
+static unsigned required_alignment(const struct vcpu *v, const struct insn *i)
+{
+	switch (i->mnemonic) {
+	case ZYDIS_MNEMONIC_SHA1MSG1:
+	case ZYDIS_MNEMONIC_SHA1MSG2:
+	case ZYDIS_MNEMONIC_SHA1NEXTE:
+	case ZYDIS_MNEMONIC_SHA1RNDS4:
+	case ZYDIS_MNEMONIC_SHA256MSG1:
+	case ZYDIS_MNEMONIC_SHA256MSG2:
+	case ZYDIS_MNEMONIC_SHA256RNDS2:
+		return v->cpuid->intel ? 16 : 0;
+	default:
+		return i->align;
+	}
+}
+
 /*
  * The operand straddles pages, is a device, lies in a page with code, or is watched: through a copy at the
  * same alignment, so that an alignment check fails as it would in place.  One page of memory is still used in
@@ -22,10 +39,11 @@ static NOINLINE int slow(struct vcpu *v, const struct insn *i, uint64_t la)
 	uint8_t copy[OPERAND_MAX + 64] __attribute__((aligned(64)));
 	uint8_t *buf = copy + (la & 63);
 	bool write = i->flags & INSN_WRITE;
+	unsigned align = required_alignment(v, i);
 	void *host;
 
 	/* Misalignment is found before the page is (AMD lets MXCSR.MM switch it off). */
-	if (i->align && (la & (i->align - 1)) && !(fpu_mxcsr(v) & 1u << 17))
+	if (align && (la & (align - 1)) && !(fpu_mxcsr(v) & 1u << 17))
 		cpu_raise_error(v, EXC_GP, 0);
 	host = lin_direct(v, la, i->memsize, write ? TLB_WRITE : TLB_READ, i->seg);
 
