@@ -313,12 +313,13 @@ static insn_fn *choose_row(struct insn *i, const struct decoded *d)
 	}
 }
 
-/* Vector operands that raise #GP when misaligned (SDM volume 2, 2.4 exception types). */
+/* Vector operands that raise #GP when misaligned (SDM volume 2, 2.4 exception types).  AMD is laxer with
+ * some: plain_exec.c. */
 static uint8_t required_alignment(const struct decoded *d, const struct insn *i)
 {
 	bool vex = d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 
-	if (!(i->flags & INSN_MEM) || i->memsize < 16 || d->in.meta.category == ZYDIS_CATEGORY_SHA)
+	if (!(i->flags & INSN_MEM) || i->memsize < 16)
 		return 0;
 	switch (d->in.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_SSE1:

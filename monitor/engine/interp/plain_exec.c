@@ -12,9 +12,11 @@ static thunk_fn *thunk_of(const struct insn *i)
 	return (thunk_fn *)i->thunk;
 }
 
-/* What misalignment raises #GP: SHA's operands on Intel only. */
-static unsigned required_alignment(const struct vcpu *v, const struct insn *i)
+/* AMD lets MXCSR.MM switch the check off, and does not make it for SHA. */
+static bool may_be_misaligned(const struct vcpu *v, const struct insn *i)
 {
+	if (fpu_mxcsr(v) & 1u << 17)
+		return true;
 	switch (i->mnemonic) {
 	case ZYDIS_MNEMONIC_SHA1MSG1:
 	case ZYDIS_MNEMONIC_SHA1MSG2:
@@ -23,9 +25,9 @@ static unsigned required_alignment(const struct vcpu *v, const struct insn *i)
 	case ZYDIS_MNEMONIC_SHA256MSG1:
 	case ZYDIS_MNEMONIC_SHA256MSG2:
 	case ZYDIS_MNEMONIC_SHA256RNDS2:
-		return v->cpuid->intel ? 16 : 0;
+		return !v->cpuid->intel;
 	default:
-		return i->align;
+		return false;
 	}
 }
 
@@ -39,11 +41,10 @@ static NOINLINE int slow(struct vcpu *v, const struct insn *i, uint64_t la)
 	uint8_t copy[OPERAND_MAX + 64] __attribute__((aligned(64)));
 	uint8_t *buf = copy + (la & 63);
 	bool write = i->flags & INSN_WRITE;
-	unsigned align = required_alignment(v, i);
 	void *host;
 
-	/* Misalignment is found before the page is (AMD lets MXCSR.MM switch it off). */
-	if (align && (la & (align - 1)) && !(fpu_mxcsr(v) & 1u << 17))
+	/* Misalignment is found before the page is. */
+	if (i->align && (la & (i->align - 1)) && !may_be_misaligned(v, i))
 		cpu_raise_error(v, EXC_GP, 0);
 	host = lin_direct(v, la, i->memsize, write ? TLB_WRITE : TLB_READ, i->seg);
 
