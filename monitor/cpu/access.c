@@ -173,10 +173,10 @@ static unsigned piece_in_page(uint64_t la, unsigned len)
 	return MIN_OF(len, room);
 }
 
-/* Where a linear address wraps: the processor's own accesses are 64 bits wide in compatibility mode too. */
-static uint64_t wrap(const struct vcpu *v, uint64_t la)
+/* The page after la's: the processor's own accesses are 64 bits wide in compatibility mode too. */
+static uint64_t next_page(const struct vcpu *v, uint64_t la, unsigned first)
 {
-	return v->long_mode && la >> 32 ? la : la & v->la_mask;
+	return v->long_mode && la >> 32 ? la + first : (la + first) & v->la_mask;
 }
 
 /* What the whole operand's address must satisfy before any of its pages is looked at. */
@@ -185,8 +185,9 @@ static void check_address(struct vcpu *v, uint64_t la, unsigned len, unsigned se
 	if (v->la_mask == UINT64_MAX) {
 		canonical_or_raise(v, la, seg);
 		canonical_or_raise(v, la + len - 1, seg);
-	} else if (unlikely(la + len - 1 > v->la_mask) && v->seg_base[seg] == 0) {
-		cpu_raise_error(v, seg == S_SS ? EXC_SS : EXC_GP, 0); /* a flat segment ends there */
+	} else if (unlikely(la + len - 1 > v->la_mask) && v->seg_base[seg] == 0 && !v->cpuid->intel) {
+		/* A flat segment ends there; Intel wraps (SDM volume 3A, 5.3 allows both). */
+		cpu_raise_error(v, seg == S_SS ? EXC_SS : EXC_GP, 0);
 	}
 }
 
@@ -198,7 +199,7 @@ static void copy(struct vcpu *v, uint64_t la, uint8_t *buf, unsigned len, unsign
 
 	t[0] = translate(v, la, access);
 	if (first < len) {
-		t[1] = translate(v, wrap(v, la + first), access);
+		t[1] = translate(v, next_page(v, la, first), access);
 	}
 	for (unsigned i = 0; len; i++) {
 		unsigned n = i ? len : first;
@@ -231,6 +232,8 @@ static void checked_view(struct vcpu *v, uint64_t la, unsigned len, bool write)
 			   : len == 14 || len == 94  ? 2
 						     : MIN_OF(len, 16u);
 
+	if (v->cpuid->intel && (len == 16 || len == 32)) /* no #AC for vectors (SDM volume 3A, table 6-7) */
+		natural = 1;
 	if (align && natural > 1 && !(natural & (natural - 1)) && (la & (natural - 1)))
 		cpu_raise_error(v, EXC_AC, 0);
 	debug_check_data(v, la, len, write);
@@ -340,8 +343,8 @@ uint64_t seg_linear_checked(struct vcpu *v, unsigned seg, uint64_t off, unsigned
 
 		if (off <= s->limit || last > top)
 			cpu_raise_error(v, vector, 0);
-	} else if (last > s->limit) {
-		cpu_raise_error(v, vector, 0);
+	} else if (last > s->limit && !(s->limit == 0xffffffffu && s->base == 0 && v->cpuid->intel)) {
+		cpu_raise_error(v, vector, 0); /* past a flat segment's end Intel wraps: check_address */
 	}
 	return (s->base + off) & 0xffffffffu;
 }

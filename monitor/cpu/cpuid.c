@@ -51,6 +51,11 @@ static bool is_amd(const uint32_t leaf0[4])
 	return leaf0[1] == 0x68747541u; /* "Auth" */
 }
 
+static bool is_intel(const uint32_t leaf0[4])
+{
+	return leaf0[1] == 0x756e6547u; /* "Genu" */
+}
+
 static void host(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 {
 	uint32_t a, b, c, d;
@@ -168,6 +173,7 @@ void cpuid_build(struct cpuid_table *table, uint64_t *arch_capabilities, unsigne
 
 	table->count = 0;
 	host(0, 0, h0);
+	table->intel = is_intel(h0);
 	basic_leaves(table, options, h0);
 	hypervisor_leaves(table, options);
 	extended_leaves(table, options, h0);

@@ -306,23 +306,21 @@ static insn_fn *choose_row(struct insn *i, const struct decoded *d)
 	case ZYDIS_MNEMONIC_OUT:
 		i->port_size = (uint8_t)(d->op[1].size / 8);
 		return insn_out;
-	case ZYDIS_MNEMONIC_PAUSE: /* with REX.B the same byte is an exchange after all */
-		return d->in.raw.rex.B ? insn_xchg_r8 : insn_nop;
+	case ZYDIS_MNEMONIC_PAUSE: /* with REX.B the same byte may be an exchange after all */
+		return d->in.raw.rex.B ? insn_pause_r8 : insn_nop;
 	default:
 		return insn_row(d->in.mnemonic);
 	}
 }
 
-/* Vector operands that raise #GP when misaligned (SDM volume 2, 2.4 exception types).  The SHA extensions are
- * type 4, but AMD's processors do not check theirs; the guest gets what the host does. */
+/* Vector operands that raise #GP when misaligned (SDM volume 2, 2.4 exception types).  AMD is laxer with
+ * some: plain_exec.c. */
 static uint8_t required_alignment(const struct decoded *d, const struct insn *i)
 {
 	bool vex = d->in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 
 	if (!(i->flags & INSN_MEM) || i->memsize < 16)
 		return 0;
-	if (d->in.meta.category == ZYDIS_CATEGORY_SHA)
-		return __builtin_cpu_is("amd") ? 0 : 16;
 	switch (d->in.meta.exception_class) {
 	case ZYDIS_EXCEPTION_CLASS_SSE1:
 	case ZYDIS_EXCEPTION_CLASS_AVX1:

@@ -15,7 +15,7 @@ insn_fn insn_jo, insn_jno, insn_jb, insn_jnb, insn_jz, insn_jnz, insn_jbe, insn_
 	insn_sysenter, insn_sysexit;
 insn_fn insn_push, insn_pop, insn_pusha, insn_popa, insn_pushf, insn_popf, insn_enter, insn_leave, insn_mov,
 	insn_mov_load64, insn_mov_load32, insn_mov_store64, insn_mov_store32, insn_mov_reg64, insn_mov_reg32,
-	insn_lea, insn_load_far, insn_xlat, insn_xchg_r8, insn_nop;
+	insn_lea, insn_load_far, insn_xlat, insn_pause_r8, insn_nop;
 insn_fn insn_movs, insn_stos, insn_lods, insn_cmps, insn_scas, insn_ins, insn_outs;
 insn_fn insn_clc, insn_stc, insn_cmc, insn_cld, insn_std, insn_lahf, insn_sahf, insn_salc, insn_daa, insn_das,
 	insn_aaa, insn_aas, insn_aam, insn_aad, insn_cli, insn_sti, insn_clac, insn_stac;

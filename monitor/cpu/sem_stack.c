@@ -16,14 +16,24 @@ static bool is_segment_form(const struct insn *i, unsigned k)
 	return i->seg_operand & (1u << k);
 }
 
+/* Intel leaves the upper half of a 32-bit slot as it was (SDM volume 2, PUSH). */
+static int push_segment(struct vcpu *v, const struct insn *i, unsigned size)
+{
+	uint64_t sp = (v->s.gpr[R_SP] - size) & stack_mask(v);
+
+	mem_write(v, S_SS, sp, size == 4 && v->cpuid->intel ? 2 : size, v->s.seg[i->r[0]].selector);
+	stack_set(v, sp);
+	return INSN_NEXT;
+}
+
 int insn_push(struct vcpu *v, const struct insn *i)
 {
 	unsigned size = item_size(v, i);
 	uint64_t value;
 
 	if (is_segment_form(i, 0))
-		value = v->s.seg[i->r[0]].selector;
-	else if (i->r[0] == OP_NONE && !(i->flags & INSN_MEM))
+		return push_segment(v, i, size);
+	if (i->r[0] == OP_NONE && !(i->flags & INSN_MEM))
 		value = i->imm;
 	else
 		value = op_read(v, i, 0, size);
@@ -38,9 +48,10 @@ static void shadow(struct vcpu *v)
 	atomic_store(&v->attention, 1);
 }
 
+/* Intel reads no more of the slot than the selector. */
 static int pop_segment(struct vcpu *v, const struct insn *i, unsigned size)
 {
-	uint16_t selector = (uint16_t)stack_peek(v, size, 0);
+	uint16_t selector = (uint16_t)stack_peek(v, v->cpuid->intel ? 2 : size, 0);
 	uint64_t sp = v->s.gpr[R_SP] + size;
 	uint64_t mask = stack_mask(v);
 
@@ -304,10 +315,13 @@ int insn_xlat(struct vcpu *v, const struct insn *i)
 	return INSN_NEXT;
 }
 
-int insn_xchg_r8(struct vcpu *v, const struct insn *i)
+/* F3 REX.B 90: PAUSE on Intel, XCHG r8,rAX on AMD. */
+int insn_pause_r8(struct vcpu *v, const struct insn *i)
 {
 	uint64_t a = v->s.gpr[R_AX], b = v->s.gpr[R_8];
 
+	if (v->cpuid->intel)
+		return INSN_NEXT;
 	gpr_write(v, R_AX, false, i->opsize, b);
 	gpr_write(v, R_8, false, i->opsize, a);
 	return INSN_NEXT;

@@ -5,6 +5,7 @@
  * Promise: interruptible between elements with registers up to date, as the architecture says; long runs go
  * page by page at memcpy speed where source and destination are plain memory.
  */
+#include "monitor/cpu/debug.h"
 #include "monitor/cpu/rows.h"
 
 /* What one execution works on. */
@@ -13,12 +14,13 @@ struct string_op {
 	int64_t step;
 	uint64_t mask; /* of the address size */
 	bool repeat;
+	uint16_t cc; /* of the last compare */
 };
 
 /* The mnemonics come in runs ...B ...D ...Q ...W; the element size is the memory operand's. */
 static struct string_op string_start(const struct vcpu *v, const struct insn *i)
 {
-	struct string_op o = { .size = i->memsize, .mask = UINT64_MAX >> i->addr_shift };
+	struct string_op o = { .size = i->memsize, .mask = UINT64_MAX >> i->addr_shift, .cc = v->cc };
 
 	o.step = v->s.rflags & FLAG_DF ? -(int64_t)o.size : (int64_t)o.size;
 	o.repeat = i->flags & (INSN_REP | INSN_REPNE);
@@ -33,6 +35,14 @@ static void advance(struct vcpu *v, const struct string_op *o, unsigned reg, uin
 		gpr_write(v, reg, false, 2, now);
 	else
 		v->s.gpr[reg] = now & o->mask;
+}
+
+/* REP with 32-bit addresses: on Intel the upper halves of registers go before anything else happens, no
+ * matter how that ends; on AMD when they change. */
+static void narrow(struct vcpu *v, const struct string_op *o, unsigned reg)
+{
+	if (o->repeat && o->mask == UINT32_MAX && v->cpuid->intel)
+		v->s.gpr[reg] &= o->mask;
 }
 
 static uint64_t count_left(const struct vcpu *v, const struct string_op *o)
@@ -82,6 +92,15 @@ static bool interrupted(const struct vcpu *v)
 	return atomic_load_explicit(&v->attention, memory_order_relaxed) != 0;
 }
 
+/* Leave with iterations to go.  Intel pushes RF set for what interrupts or traps there (SDM volume 3B,
+ * 17.3.1.1), AMD does not. */
+static int stop_midway(struct vcpu *v)
+{
+	if (v->cpuid->intel && (vcpu_has_work(v) || debug_wants_steps(v)))
+		v->s.rflags |= FLAG_RF;
+	return INSN_JUMP;
+}
+
 /* Bulk MOVS upward; elements done, 0: do it one by one. */
 static uint64_t movs_run(struct vcpu *v, const struct insn *i, const struct string_op *o, uint64_t count)
 {
@@ -120,6 +139,9 @@ int insn_movs(struct vcpu *v, const struct insn *i)
 	struct string_op o = string_start(v, i);
 	uint64_t left;
 
+	narrow(v, &o, R_CX);
+	narrow(v, &o, R_SI);
+	narrow(v, &o, R_DI);
 	while ((left = count_left(v, &o)) != 0) {
 		uint64_t n = may_run(v, &o, left) ? movs_run(v, i, &o, left) : 0;
 
@@ -135,7 +157,7 @@ int insn_movs(struct vcpu *v, const struct insn *i)
 		if (!o.repeat)
 			break;
 		if (interrupted(v) && count_left(v, &o))
-			return INSN_JUMP;
+			return stop_midway(v);
 	}
 	return INSN_NEXT;
 }
@@ -173,6 +195,8 @@ int insn_stos(struct vcpu *v, const struct insn *i)
 	struct string_op o = string_start(v, i);
 	uint64_t left;
 
+	narrow(v, &o, R_CX);
+	narrow(v, &o, R_DI);
 	while ((left = count_left(v, &o)) != 0) {
 		uint64_t n = may_run(v, &o, left) ? stos_run(v, &o, left) : 0;
 
@@ -185,30 +209,37 @@ int insn_stos(struct vcpu *v, const struct insn *i)
 		if (!o.repeat)
 			break;
 		if (interrupted(v) && count_left(v, &o))
-			return INSN_JUMP;
+			return stop_midway(v);
 	}
 	return INSN_NEXT;
 }
 
 /* One element of an instruction that is never done in bulk: registers change after the last access. */
-typedef void string_step(struct vcpu *v, const struct insn *i, const struct string_op *o);
+typedef void string_step(struct vcpu *v, const struct insn *i, struct string_op *o);
 
-/* Elements until the count runs out, `go_on` (may be NULL) says no, or somebody wants the vCPU. */
-static int step_through(struct vcpu *v, const struct insn *i, const struct string_op *o, string_step *step,
-	bool (*go_on)(const struct vcpu *v, const struct insn *i))
+/*
+ * Elements until the count runs out, `go_on` (may be NULL) says no, or somebody wants the vCPU.  Intel sets
+ * flags at the end: a fault or trap in between shows those from before (SDM volume 2, REP); AMD each time.
+ */
+static int step_through(struct vcpu *v, const struct insn *i, struct string_op *o, string_step *step,
+	bool (*go_on)(const struct string_op *o, const struct insn *i))
 {
+	narrow(v, o, R_CX);
 	while (count_left(v, o)) {
 		step(v, i, o);
 		count_down(v, o, 1);
-		if (!o->repeat || (go_on && !go_on(v, i)))
+		if (!v->cpuid->intel)
+			v->cc = o->cc;
+		if (!o->repeat || (go_on && !go_on(o, i)))
 			break;
 		if (interrupted(v) && count_left(v, o))
-			return INSN_JUMP;
+			return stop_midway(v);
 	}
+	v->cc = o->cc;
 	return INSN_NEXT;
 }
 
-static void lods_step(struct vcpu *v, const struct insn *i, const struct string_op *o)
+static void lods_step(struct vcpu *v, const struct insn *i, struct string_op *o)
 {
 	gpr_write(v, R_AX, false, o->size, lin_read(v, at(v, o, i->seg, R_SI, false), o->size, i->seg));
 	advance(v, o, R_SI, 1);
@@ -251,14 +282,14 @@ static uint16_t compare(uint64_t a, uint64_t b, unsigned size)
 }
 
 /* After a compare under REPE or REPNE: go on? */
-static bool repeats(const struct vcpu *v, const struct insn *i)
+static bool repeats(const struct string_op *o, const struct insn *i)
 {
-	bool zf = v->cc & CC_ZF;
+	bool zf = o->cc & CC_ZF;
 
 	return i->flags & INSN_REPNE ? !zf : zf;
 }
 
-static void cmps_step(struct vcpu *v, const struct insn *i, const struct string_op *o)
+static void cmps_step(struct vcpu *v, const struct insn *i, struct string_op *o)
 {
 	uint64_t a, b;
 
@@ -272,7 +303,7 @@ static void cmps_step(struct vcpu *v, const struct insn *i, const struct string_
 	}
 	advance(v, o, R_SI, 1);
 	advance(v, o, R_DI, 1);
-	v->cc = compare(a, b, o->size);
+	o->cc = compare(a, b, o->size);
 }
 
 int insn_cmps(struct vcpu *v, const struct insn *i)
@@ -282,13 +313,13 @@ int insn_cmps(struct vcpu *v, const struct insn *i)
 	return step_through(v, i, &o, cmps_step, repeats);
 }
 
-static void scas_step(struct vcpu *v, const struct insn *i, const struct string_op *o)
+static void scas_step(struct vcpu *v, const struct insn *i, struct string_op *o)
 {
 	uint64_t b = lin_read(v, at(v, o, S_ES, R_DI, false), o->size, S_ES);
 
 	(void)i;
 	advance(v, o, R_DI, 1);
-	v->cc = compare(gpr_read(v, R_AX, false, o->size), b, o->size);
+	o->cc = compare(gpr_read(v, R_AX, false, o->size), b, o->size);
 }
 
 int insn_scas(struct vcpu *v, const struct insn *i)
@@ -298,7 +329,7 @@ int insn_scas(struct vcpu *v, const struct insn *i)
 	return step_through(v, i, &o, scas_step, repeats);
 }
 
-static void ins_step(struct vcpu *v, const struct insn *i, const struct string_op *o)
+static void ins_step(struct vcpu *v, const struct insn *i, struct string_op *o)
 {
 	uint64_t dst = at(v, o, S_ES, R_DI, true);
 
@@ -316,7 +347,7 @@ int insn_ins(struct vcpu *v, const struct insn *i)
 	return step_through(v, i, &o, ins_step, NULL);
 }
 
-static void outs_step(struct vcpu *v, const struct insn *i, const struct string_op *o)
+static void outs_step(struct vcpu *v, const struct insn *i, struct string_op *o)
 {
 	uint64_t value = lin_read(v, at(v, o, i->seg, R_SI, false), o->size, i->seg);
 

@@ -32,7 +32,8 @@ int insn_vmaskmov(struct vcpu *v, const struct insn *i)
 	unsigned size = masked_element(i), count = i->vl / size;
 	bool store = i->flags & INSN_WRITE;
 	uint8_t mask[32], data[32] = { 0 };
-	uint64_t off;
+	/* An element past the end of the address size: at its bottom on AMD, in the one operand on Intel. */
+	uint64_t wrap = v->cpuid->intel ? v->la_mask : UINT64_MAX >> i->addr_shift, off;
 
 	fpu_require(v, FPU_AVX);
 	fpu_get_vector(v, i->vectors[1], mask);
@@ -45,7 +46,7 @@ int insn_vmaskmov(struct vcpu *v, const struct insn *i)
 
 			if (!element_selected(mask, k, size))
 				continue;
-			la = (off + k * size) << i->addr_shift >> i->addr_shift;
+			la = (off + k * size) & wrap;
 			la = seg_linear(v, i->seg, la, size, store);
 			if (!store)
 				le_store(data + k * size, size, lin_read(v, la, size, i->seg));
@@ -138,6 +139,11 @@ int insn_gather(struct vcpu *v, const struct insn *i)
 	fpu_get_vector(v, mask_reg, mask);
 	fpu_get_vector(v, index_reg, index);
 	base = (&v->s.gpr[0])[i->base] + (uint64_t)i->disp;
+	/* What a fault leaves: on Intel a mask of whole elements (SDM volume 2, VGATHERDPD) and, once an
+	 * element has come, the destination cleared beyond the vector; on AMD what was there. */
+	for (unsigned k = 0; v->cpuid->intel && k < sizeof(mask) / dsize; k++)
+		memset(mask + k * dsize, k < i->vl / dsize && element_selected(mask, k, dsize) ? 0xff : 0,
+			dsize);
 	for (unsigned k = 0; k < count; k++) {
 		uint64_t off = base + (bits_sext(le_load(index + k * isize, isize), isize) << i->scale);
 
@@ -151,6 +157,8 @@ int insn_gather(struct vcpu *v, const struct insn *i)
 		le_store(dest + k * dsize, dsize,
 			lin_read(v, seg_linear(v, i->seg, off, dsize, false), dsize, i->seg));
 		memset(mask + k * dsize, 0, dsize);
+		if (v->cpuid->intel)
+			memset(dest + i->vl, 0, sizeof(dest) - i->vl);
 	}
 	memset(dest + count * dsize, 0, 32 - count * dsize);
 	memset(mask, 0, sizeof(mask));

@@ -122,6 +122,7 @@ struct cpuid_leaf {
 struct cpuid_table {
 	struct cpuid_leaf leaf[96];
 	unsigned count;
+	bool intel; /* the vendor it names; any other counts as AMD where the two differ */
 };
 
 struct tlb;

@@ -15,8 +15,9 @@ struct loose {
 	uint64_t cr2;
 	bool error_code;
 	bool x87;                 /* its registers and tags */
+	uint32_t mxcsr;           /* bits */
 	uint16_t gpr;             /* registers by number */
-	uint32_t same_vectors[2]; /* sets of vectors that count as one: several faults, no order laid down */
+	uint32_t same_vectors[3]; /* sets of vectors that count as one: several faults, no order laid down */
 	bool skip;                /* nothing can be said of this outcome; counted apart */
 	unsigned range_count;
 	struct loose_range {

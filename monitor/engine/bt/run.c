@@ -70,9 +70,7 @@ int bt_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m)
 	b->stats.misses++;
 	v->s.rip = v->bt.page + m->offset;
 	v->bt.rest = m->rest;
-	if (m->align && la & (m->align - 1u))
-		cpu_raise_error(v, EXC_GP, 0);
-	if ((la & (PAGE_SIZE - 1)) + m->size <= PAGE_SIZE && v->view != TLB_CHECKED &&
+	if (!(m->align && la & (m->align - 1u)) && (la & (PAGE_SIZE - 1)) + m->size <= PAGE_SIZE && v->view != TLB_CHECKED &&
 		access_fill(v, la, m->kind)) {
 		v->bt.rest = 0;
 		return 0;

@@ -12,6 +12,25 @@ static thunk_fn *thunk_of(const struct insn *i)
 	return (thunk_fn *)i->thunk;
 }
 
+/* AMD lets MXCSR.MM switch the check off, and does not make it for SHA. */
+static bool may_be_misaligned(const struct vcpu *v, const struct insn *i)
+{
+	if (fpu_mxcsr(v) & 1u << 17)
+		return true;
+	switch (i->mnemonic) {
+	case ZYDIS_MNEMONIC_SHA1MSG1:
+	case ZYDIS_MNEMONIC_SHA1MSG2:
+	case ZYDIS_MNEMONIC_SHA1NEXTE:
+	case ZYDIS_MNEMONIC_SHA1RNDS4:
+	case ZYDIS_MNEMONIC_SHA256MSG1:
+	case ZYDIS_MNEMONIC_SHA256MSG2:
+	case ZYDIS_MNEMONIC_SHA256RNDS2:
+		return !v->cpuid->intel;
+	default:
+		return false;
+	}
+}
+
 /*
  * The operand straddles pages, is a device, lies in a page with code, or is watched: through a copy at the
  * same alignment, so that an alignment check fails as it would in place.  One page of memory is still used in
@@ -24,8 +43,8 @@ static NOINLINE int slow(struct vcpu *v, const struct insn *i, uint64_t la)
 	bool write = i->flags & INSN_WRITE;
 	void *host;
 
-	/* Misalignment is found before the page is (AMD lets MXCSR.MM switch it off). */
-	if (i->align && (la & (i->align - 1)) && !(fpu_mxcsr(v) & 1u << 17))
+	/* Misalignment is found before the page is. */
+	if (i->align && (la & (i->align - 1)) && !may_be_misaligned(v, i))
 		cpu_raise_error(v, EXC_GP, 0);
 	host = lin_direct(v, la, i->memsize, write ? TLB_WRITE : TLB_READ, i->seg);
 

@@ -65,6 +65,7 @@ static void shape(void **state)
 	(void)state;
 	assert_true(cpuid(r, 0, 0).a >= 0xd);
 	assert_int_equal(cpuid(r, 0, 0).b, host_cpuid(0, 0).b);
+	assert_int_equal(r->cpuid.intel, cpuid(r, 0, 0).b == 0x756e6547); /* "Genu" */
 	assert_true(cpuid(r, 0x80000000, 0).a >= 0x80000008);
 	assert_int_equal(cpuid(r, 0x80000008, 0).a & 0xff, r->v.phys_bits);
 	assert_int_equal(cpuid(r, 0x40000000, 0).b, 0x61774d56); /* "VMwa" */
