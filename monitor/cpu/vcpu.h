@@ -193,7 +193,8 @@ struct vcpu {
 		const uint8_t *resume; /* where a slow path goes on */
 		struct vcpu *self;
 		uint8_t *link;       /* the jump that asked to be linked, NULL: none */
-		uint32_t link_kind;  /* enum bt_link */
+		uint32_t link_kind;  /* enum bt_link_kind */
+		uint32_t relink;     /* jumps into other pages until one is linked */
 		uint32_t single;     /* the block wanted is the one whose accesses all check for themselves */
 		uint64_t jump_tag[VCPU_JUMPS]; /* the jump cache: linear address ^ context; 0: empty */
 		const uint8_t *jump_host[VCPU_JUMPS];

@@ -21,10 +21,10 @@
 
 #define BT_BLOCK_MAX  64          /* guest instructions in a block */
 #define BT_HOST_MAX   (24u << 10) /* bytes of host code a block may take */
-#define BT_CACHE_SIZE (24u << 20)
+#define BT_CACHE_SIZE (40u << 20)
 #define BT_REGIONS    8 /* the cache is reused region by region */
 #define BT_REGION     (BT_CACHE_SIZE / BT_REGIONS)
-#define BT_HOT        (BT_REGION / 2) /* of it for what runs mostly, so that it lies together; the rest is cold */
+#define BT_HOT        (BT_REGION / 3 & ~4095u) /* of it for what runs mostly, so that it lies together; the rest is cold */
 /* A linear address's place in the jump cache: the upper bits of its low half times this. */
 #define BT_JUMP_FACTOR 0x9e3779b1u
 #define BT_BUCKETS    65536u
@@ -43,6 +43,23 @@ enum bt_mode { BT_NONE, BT_64, BT_32 };
 #define BT_WRITABLE 0x800u /* the guest may write the page: what follows a store may not be what it was */
 #define BT_PRECISE  0x100u /* flags are right wherever they can be seen, not only where they are used */
 
+struct bt_block;
+
+/*
+ * A direct jump into another page.  It is taken where the page it starts from has the linear address, and the context
+ * is the one, in which it was linked: then its target's address means what it meant.
+ */
+struct bt_link {
+	uint64_t where; /* linear page it starts from ^ context; 0: not linked */
+	uint64_t page;  /* linear page it leads to */
+	struct bt_block *target;
+	struct bt_link *next; /* of those that lead to the target */
+	int64_t jump;         /* where the displacement of its jump is, from here */
+};
+
+/* How a jump is to be linked.  Within a page it may leave out the target's look at attention when it leads forward. */
+enum bt_link_kind { LINK_ANY, LINK_FORWARD, LINK_FORWARD_VECTORS, LINK_PAGE, LINK_KINDS };
+
 /* Lies in the cold part of its region, before its cold code, points and sites. */
 struct bt_block {
 	const uint8_t *host_code; /* where it runs; NULL: cannot be translated */
@@ -52,10 +69,12 @@ struct bt_block {
 	struct bt_block *next;            /* in its bucket */
 	struct bt_block *next_in_page[2]; /* [1]: in the second page's list */
 	struct bt_point *points;
+	struct bt_link *links;    /* its jumps into other pages */
+	struct bt_link *incoming; /* those that lead here */
 	const uint8_t *out; /* code that leaves for whatever is at the block's address now */
 	uint32_t size;      /* bytes of the cold part, with this */
 	uint32_t host_size; /* of the code at host_code */
-	uint16_t point_count;
+	uint16_t point_count, link_count;
 	uint16_t mode;
 	uint16_t skip;      /* where to enter without a look at attention, bytes from host_code */
 	uint16_t live_flags; /* of the guest's at its head */
@@ -104,9 +123,10 @@ struct bt {
 	/* Code made once (fixed.c). */
 	void (*enter)(const uint8_t *host_code, struct vcpu *v);
 	const uint8_t *exit_lookup;  /* T0: the guest's RIP */
-	const uint8_t *exit_link[3]; /* so it is, and T1 is the jump to patch; enum bt_link */
+	const uint8_t *exit_link[LINK_KINDS]; /* so it is, and T1 is the jump to patch, or the struct bt_link */
 	const uint8_t *exit_single;  /* the same, into the variant where every access checks for itself */
 	const uint8_t *exit_single_lookup; /* the same without a jump to patch */
+	const uint8_t *indirect;     /* T0: linear address to go on at */
 	const uint8_t *site;         /* T0: the site, T1: where to go on */
 	const uint8_t *miss;         /* T0: linear address, T1: struct bt_miss */
 	const uint8_t *group_miss;   /* the same */
@@ -116,9 +136,6 @@ struct bt {
 	size_t fixed;                /* end of that code */
 	uint8_t signal_stack[64u << 10];
 };
-
-/* What a jump to be linked may leave out: the target's look at attention when it leads forward. */
-enum bt_link { LINK_ANY, LINK_FORWARD, LINK_FORWARD_VECTORS };
 
 /* Data in the code of a slow path, behind which two jumps stand: to the look-up again, to what comes after. */
 struct bt_miss {
@@ -161,6 +178,8 @@ struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b, uint8_t **hot);
 void bt_cache_insert(struct bt *b, struct bt_block *block);
 /* Whose code is this? NULL: nobody's. */
 const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx);
+/* This jump into another page leads to the block from now on. */
+void bt_cache_link(struct bt *b, struct bt_link *l, struct bt_block *k, uint64_t where, uint64_t page);
 /* Nothing made from this page will be entered again. */
 void bt_cache_kill_page(struct bt *b, struct code_page *p);
 

@@ -442,6 +442,16 @@ static void emit_tables(struct build *u)
 	emit_bytes(e, u->point, bytes);
 	while (((uintptr_t)e->at & 15) && !e->overflow)
 		emit_byte(e, 0xcc);
+	k->links = (struct bt_link *)e->at;
+	k->link_count = (uint16_t)u->links;
+	for (unsigned n = 0; n < u->links && !e->overflow; n++) {
+		struct bt_link link = { .jump = u->link[n].jump - e->at };
+
+		emit_patch(u->link[n].compare, e->at + offsetof(struct bt_link, where));
+		emit_patch(u->link[n].load, e->at + offsetof(struct bt_link, page));
+		emit_patch(u->link[n].lea, e->at);
+		emit_bytes(e, &link, sizeof(link));
+	}
 	for (unsigned n = 0; n < u->sites && !e->overflow; n++) {
 		emit_patch(u->site_at[n], e->at);
 		emit_bytes(e, &u->site[n], sizeof(u->site[n]));
@@ -458,7 +468,7 @@ static bool emit_block(struct build *u)
 	e->end = u->hot + BT_HOST_MAX - 64; /* patches stay inside even then */
 	e->run_delta = u->b->rx - u->b->rw;
 	e->overflow = false;
-	u->colds = u->points = u->sites = 0;
+	u->colds = u->points = u->sites = u->links = 0;
 	u->uses_vectors = needs_vectors(u);
 	emit_head(u, &head);
 	emit_body(u);

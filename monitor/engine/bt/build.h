@@ -89,7 +89,7 @@ struct group {
 /* Where the guest's flags are. */
 enum flags_at { FLAGS_LOST, FLAGS_MEMORY, FLAGS_HOST, FLAGS_BOTH };
 
-enum cold_kind { COLD_SITE, COLD_QUICK, COLD_MISS, COLD_GROUP_MISS, COLD_EXIT, COLD_LOOKUP };
+enum cold_kind { COLD_SITE, COLD_PAGE, COLD_QUICK, COLD_MISS, COLD_GROUP_MISS, COLD_EXIT, COLD_LOOKUP };
 
 /* Cold code to come: a jump to it waits at `from`. */
 struct cold {
@@ -105,7 +105,7 @@ struct cold {
 	const struct access *access;
 	struct bt_miss miss;
 	int64_t target; /* exit: offset of the next instruction from the page's start */
-	uint32_t site;  /* its number */
+	uint32_t site;  /* its number; COLD_PAGE: the link's */
 	bool here;      /* site: the block goes on where the instruction ends */
 	bool tagged;    /* lookup: T0 is a tag */
 };
@@ -144,6 +144,10 @@ struct build {
 	struct bt_site site[BT_BLOCK_MAX * 2];
 	uint8_t *site_at[BT_BLOCK_MAX * 2]; /* displacements that lead to them */
 	unsigned sites;
+	struct {
+		uint8_t *compare, *load, *jump, *lea; /* displacements */
+	} link[BT_BLOCK_MAX + 2]; /* jumps into other pages */
+	unsigned links;
 };
 
 /* Instructions of the block that come behind this one. */
@@ -205,6 +209,15 @@ void system_smap(struct build *u, const struct op *o);
 void system_swapgs(struct build *u, const struct op *o);
 void system_cld(struct build *u, const struct op *o);
 void string_rep(struct build *u, const struct op *o);
+
+/* ---- jump.c: the jump cache's code */
+
+/* T0: linear address.  Then T0 is its tag, T1 its slot; "equal": it is there. */
+void emit_jump_compare(struct emit *e);
+/* The same for the slot beside it. */
+void emit_jump_other(struct emit *e);
+/* There it goes: T0 the tag, T1 the slot. */
+void emit_jump_hit(struct emit *e);
 
 /* ---- flow.c */
 

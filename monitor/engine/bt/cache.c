@@ -86,6 +86,43 @@ static uint8_t *cold_base(const struct bt *b, unsigned r)
 	return region_base(b, r) + BT_HOT;
 }
 
+static void unlink_jump(struct bt_link *l)
+{
+	struct bt_link **list = l->target ? &l->target->incoming : NULL;
+
+	while (list && *list && *list != l)
+		list = &(*list)->next;
+	if (list && *list)
+		*list = l->next;
+	l->where = 0;
+	l->target = NULL;
+}
+
+void bt_cache_link(struct bt *b, struct bt_link *l, struct bt_block *k, uint64_t where, uint64_t page)
+{
+	uint8_t *jump = (uint8_t *)l + l->jump;
+
+	unlink_jump(l);
+	le_store(jump, 4, (uint64_t)(k->host_code - (b->rx + (jump - b->rw) + 4)));
+	l->page = page;
+	l->target = k;
+	l->next = k->incoming;
+	k->incoming = l;
+	l->where = where;
+}
+
+/* Jumps that start in what is about to be overwritten. */
+static void unlink_region(uint8_t *at, const uint8_t *end)
+{
+	while (at < end) {
+		struct bt_block *k = (struct bt_block *)at;
+
+		for (unsigned n = 0; n < k->link_count; n++)
+			unlink_jump(&k->links[n]);
+		at += k->size;
+	}
+}
+
 static void evict(struct vcpu *v, struct bt *b, unsigned r)
 {
 	uint8_t *at = cold_base(b, r), *end = at + b->cold_used[r];
@@ -99,6 +136,7 @@ static void evict(struct vcpu *v, struct bt *b, unsigned r)
 			bt_cache_kill_page(b, k->page);
 		at += k->size;
 	}
+	unlink_region(cold_base(b, r), end);
 	b->used[r] = region_start(b, r);
 	b->cold_used[r] = 0;
 	b->stats.evictions++;
@@ -109,6 +147,8 @@ struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b, uint8_t **hot)
 {
 	if (b->used[b->region] + BT_HOST_MAX > BT_HOT ||
 		b->cold_used[b->region] + BT_HOST_MAX > BT_REGION - BT_HOT) {
+		/* Written from now on only where jumps are linked: no need to keep it mapped twice. */
+		madvise(region_base(b, b->region), BT_REGION, MADV_DONTNEED);
 		b->region = (b->region + 1) % BT_REGIONS;
 		evict(v, b, b->region);
 	}
@@ -174,6 +214,8 @@ void bt_cache_kill_page(struct bt *b, struct code_page *p)
 
 		next = *next_in(k, p);
 		k->dead = true;
+		while (k->incoming)
+			unlink_jump(k->incoming);
 		b->stats.killed++;
 		head[0] = 0xe9;
 		le_store(head + 1, 4, (uint64_t)(k->out - (k->host_code + BT_JMP_SIZE)));

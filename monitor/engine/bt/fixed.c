@@ -206,6 +206,27 @@ static void emit_lookup(struct emit *e)
 	emit_jmp_reg(e, T1);
 }
 
+/* Through the jump cache, once more behind what C may have put there, or out. */
+static void emit_indirect(const struct bt *b, struct emit *e)
+{
+	uint8_t *hit[2], *lea, *again;
+
+	emit_jump_compare(e);
+	hit[0] = emit_jcc_later(e, CC_E);
+	emit_jump_other(e);
+	hit[1] = emit_jcc_later(e, CC_E);
+	lea = emit_lea_later(e, T1);
+	emit_jmp(e, b->lookup);
+	emit_patch(lea, e->at);
+	again = emit_jmp_later(e);
+	emit_op_vcpu(e, OP_XOR, T0, BT_AT(context));
+	emit_jmp(e, b->exit_lookup);
+	emit_patch(hit[0], e->at);
+	emit_patch(hit[1], e->at);
+	emit_patch(again, e->at);
+	emit_jump_hit(e);
+}
+
 bool bt_make_fixed_code(struct bt *b, GError **error)
 {
 	struct emit e = {
@@ -227,6 +248,8 @@ bool bt_make_fixed_code(struct bt *b, GError **error)
 	emit_vectors_in(&e, avx);
 	emit_jmp_reg(&e, T1);
 	emit_exits(b, &e, avx);
+	b->indirect = here(&e);
+	emit_indirect(b, &e);
 	if (e.overflow)
 		return fail(error, SERAI_ERROR_HOST, "the translator's own code does not fit");
 	b->fixed = (size_t)(e.at - b->rw + 63) & ~63ull;

@@ -8,22 +8,14 @@
  */
 #include "monitor/engine/bt/build.h"
 
-#define JUMP_TAG(reg) ((struct host_mem){ H_NONE, reg, 3, true, (int32_t)offsetof(struct vcpu, bt.jump_tag) })
-#define JUMP_HOST(reg) ((struct host_mem){ H_NONE, reg, 3, true, (int32_t)offsetof(struct vcpu, bt.jump_host) })
 
 /* From T0, the linear address; T1 is lost. sp: what is to be added to RSP when it is found. */
 static struct cold *emit_jump_cache(struct build *u, const struct op *o, enum cold_kind miss, int sp)
 {
 	struct emit *e = &u->e;
-	struct host_mem tag = JUMP_TAG(T1), host = JUMP_HOST(T1);
 	struct cold *c;
 
-	emit_op_reg(e, 4, 0x69, T1, T0); /* imul */
-	emit_u32(e, BT_JUMP_FACTOR);
-	emit_op_reg(e, 4, 0xc1, 5, T1); /* shr */
-	emit_byte(e, 32 - VCPU_JUMP_BITS);
-	emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
-	emit_op_mem(e, 8, OP_CMP, T0, &tag);
+	emit_jump_compare(e);
 	c = add_cold(u, miss, emit_jcc_later(e, CC_NE), o);
 	c->tagged = true;
 	c->again = e->at;
@@ -32,11 +24,61 @@ static struct cold *emit_jump_cache(struct build *u, const struct op *o, enum co
 
 		emit_lea(e, u->width, H_SP, &m);
 	}
-	emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
-	emit_imm(e, 8, IMM_AND, T0, (int32_t)PAGE_MASK);
-	emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, bt.page));
-	emit_jmp_mem(e, &host);
+	emit_jump_hit(e);
 	return c;
+}
+
+/* op t0, [rip + something]; returns where the displacement is. */
+static uint8_t *emit_t0_data(struct build *u, unsigned opcode)
+{
+	struct emit *e = &u->e;
+	uint8_t *at;
+
+	emit_byte(e, 0x4c), emit_byte(e, opcode), emit_byte(e, (T0 & 7) << 3 | 5);
+	at = e->at;
+	emit_u32(e, 0);
+	return at;
+}
+
+/* Into another page: straight on where the link says so (struct bt_link), else by the jump cache. */
+static void emit_page_exit(struct build *u, const struct op *o, int64_t target)
+{
+	struct emit *e = &u->e;
+	unsigned n = u->links;
+	struct cold *c;
+
+	if (u->links + 1 < ARRAY_LEN(u->link))
+		u->links++;
+	else
+		e->overflow = true;
+	emit_load_vcpu(e, 8, T0, offsetof(struct vcpu, bt.page));
+	emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
+	u->link[n].compare = emit_t0_data(u, OP_CMP);
+	c = add_cold(u, COLD_PAGE, emit_jcc_later(e, CC_NE), o);
+	c->target = target;
+	c->site = n;
+	u->link[n].load = emit_t0_data(u, OP_LOAD);
+	emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, bt.page));
+	u->link[n].jump = emit_jmp_later(e);
+}
+
+/* Not linked, or not for here: now and then it is linked anew. */
+static void emit_cold_page(struct build *u, const struct cold *cold)
+{
+	struct host_mem relink = mem_vcpu(offsetof(struct vcpu, bt.relink));
+	struct emit *e = &u->e;
+	struct cold c = *cold;
+	uint8_t *due;
+
+	emit_op_mem(e, 4, 0x83, IMM_SUB, &relink);
+	emit_byte(e, 1);
+	due = emit_jcc_later(e, CC_S);
+	emit_here(u, T0, c.target);
+	emit_jmp(e, u->b->indirect);
+	emit_patch(due, e->at);
+	emit_here(u, T0, c.target);
+	u->link[c.site].lea = emit_lea_later(e, T1);
+	emit_jmp(e, u->b->exit_link[LINK_PAGE]);
 }
 
 static bool in_page(const struct build *u, int64_t target)
@@ -59,9 +101,11 @@ void flow_exit(struct build *u, int64_t target)
 	flush_sp(u);
 	if (in_page(u, target)) {
 		add_cold(u, COLD_EXIT, emit_jmp_later(&u->e), &u->op[u->count - 1])->target = target;
-	} else {
+	} else if (target >= 0 && target < (int64_t)PAGE_SIZE) { /* on two pages, or no instruction */
 		emit_here(u, T0, target);
 		emit_jump_cache(u, &u->op[u->count - 1], COLD_LOOKUP, 0);
+	} else {
+		emit_page_exit(u, &u->op[u->count - 1], target);
 	}
 	u->ended = true;
 }
@@ -195,10 +239,7 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 
 	emit_patch(c->from, e->at);
 	if (c->tagged) { /* an address's other slot */
-		struct host_mem tag = JUMP_TAG(T1);
-
-		emit_imm(e, 4, IMM_XOR, T1, 1);
-		emit_op_mem(e, 8, OP_CMP, T0, &tag);
+		emit_jump_other(e);
 		emit_patch(emit_jcc_later(e, CC_E), c->again);
 		lea = emit_lea_later(e, T1);
 		emit_jmp(e, u->b->lookup);
@@ -219,6 +260,9 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 		emit_here(u, T0, (int64_t)c->op->offset + c->op->i.len);
 		emit_jmp(e, u->b->exit_lookup);
 		break;
+	case COLD_PAGE:
+		emit_cold_page(u, c);
+		break;
 	case COLD_LOOKUP:
 		emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
 		emit_jmp(e, u->b->exit_lookup);
@@ -229,6 +273,10 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 			emit_uncount(u, rest_behind(u, c->op));
 			link = emit_jmp_later(e);
 			emit_patch(link, e->at);
+		}
+		if (c->target < 0 || c->target >= (int64_t)PAGE_SIZE) {
+			emit_page_exit(u, c->op, c->target);
+			break;
 		}
 		emit_here(u, T0, c->target);
 		if (!in_page(u, c->target)) {

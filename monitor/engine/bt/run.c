@@ -145,6 +145,7 @@ static uint32_t new_context(struct vcpu *v, struct bt *b)
 	if (++b->context_count == 1u << 15) {
 		memset(b->contexts, 0, sizeof(b->contexts));
 		memset(v->bt.jump_tag, 0, sizeof(v->bt.jump_tag));
+		code_cache_flush(&b->in.code, v); /* links know contexts too */
 		b->context_count = 1;
 	}
 	return b->context_count;
@@ -163,8 +164,11 @@ static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 
 /* ---- finding the block */
 
+/* So many jumps into other pages go the long way before one of them is linked (anew). */
+#define RELINK_EVERY 8
+
 /* The jump that asked leads to this block from now on. */
-static void link_block(struct vcpu *v, struct bt *b, const struct bt_block *k)
+static void link_block(struct vcpu *v, struct bt *b, struct bt_block *k, uint64_t la)
 {
 	const uint8_t *to = k->host_code;
 	uint8_t *at = v->bt.link;
@@ -174,6 +178,11 @@ static void link_block(struct vcpu *v, struct bt *b, const struct bt_block *k)
 	if (v->bt.link_kind == LINK_FORWARD_VECTORS || (v->bt.link_kind == LINK_FORWARD && !k->uses_vectors))
 		to += k->skip;
 	b->stats.links++;
+	if (v->bt.link_kind == LINK_PAGE) {
+		v->bt.relink = RELINK_EVERY;
+		bt_cache_link(b, (struct bt_link *)(b->rw + (at - b->rx)), k, v->bt.page ^ v->bt.context, la & PAGE_MASK);
+		return;
+	}
 	le_store(b->rw + (at - b->rx), 4, (uint64_t)(to - (at + 4)));
 }
 
@@ -225,7 +234,7 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 	k = find_or_build(v, b, mode | single, &la);
 	if (!k)
 		return NULL;
-	link_block(v, b, k);
+	link_block(v, b, k, la);
 	if (!single)
 		bt_insert_jump(v, b, la, k->host_code);
 	v->bt.page = la & PAGE_MASK;
@@ -400,6 +409,7 @@ static void bt_destroy(struct vcpu *v)
 		return;
 	if (getenv("BT_STATS"))
 		fprintf(stderr, "bt: translated %lu insns %lu evictions %lu dispatches %lu links %lu misses %lu singles %lu gmiss %lu gfail %lu killed %lu\n", b->stats.translated, b->stats.guest_instructions, b->stats.evictions, b->stats.dispatches, b->stats.links, b->stats.misses, b->stats.singles, b->stats.group_misses, b->stats.group_failures, b->stats.killed);
+	if (getenv("BT_STATS")) { unsigned long h=0,c=0; for (unsigned r=0;r<BT_REGIONS;r++) h+=b->used[r],c+=b->cold_used[r]; fprintf(stderr,"hot %lu cold %lu\n",h,c);}
 	if (getenv("BT_DUMP")) { FILE *f = fopen(getenv("BT_DUMP"), "w"); fwrite(b->rw, 1, BT_CACHE_SIZE, f); fclose(f); }
 	if (getenv("BT_STATS"))
 		for (unsigned k = 0; k <= ZYDIS_MNEMONIC_MAX_VALUE; k++) if (counts[k] > 5000) fprintf(stderr, "   %9lu %s\n", counts[k], ZydisMnemonicGetString(k));
