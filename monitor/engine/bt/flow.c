@@ -141,21 +141,6 @@ void flow_loop(struct build *u, const struct op *o)
 	add_cold(u, COLD_EXIT, emit_jmp_later(e), o)->target = o->target;
 }
 
-/* Is the address in T0 canonical?  T1 is lost. */
-static void emit_canonical(struct build *u, const struct op *o)
-{
-	static const uint8_t extend[] = { 0x49, 0xc1, 0xe7, 16, 0x49, 0xc1, 0xff,
-		16 }; /* shl r15, 16; sar r15, 16 */
-
-	if (u->width == 4)
-		return;
-	t1_lost(u);
-	emit_mov(&u->e, 8, T1, T0);
-	emit_bytes(&u->e, extend, sizeof(extend));
-	emit_op_reg(&u->e, 8, OP_CMP, T0, T1);
-	site_if(u, CC_NE, o);
-}
-
 /* T0 <- the target of an indirect branch. */
 static void emit_target(struct build *u, const struct op *o)
 {
@@ -180,23 +165,42 @@ static void push_return(struct build *u, const struct op *o)
 	u->sp_pending -= (int)u->width;
 }
 
+/* Of an indirect call, while it pushes. */
+#define CALL_HOST offsetof(struct vcpu, bt.string[0])
+#define CALL_PAGE offsetof(struct vcpu, bt.string[1])
+
 void flow_call(struct build *u, const struct op *o)
 {
+	struct host_mem host = { H_NONE, T1, 3, true, (int32_t)offsetof(struct vcpu, bt.jump_host) };
+	struct host_mem found = mem_vcpu(CALL_HOST);
+	struct emit *e = &u->e;
+	struct cold *c;
+
 	if (o->kind == K_CALL) {
 		push_return(u, o);
 		flags_to_memory(u, o->live_out);
 		flow_exit(u, o->target);
 		return;
 	}
+	/* The target is found first: what is wrong with it must come before the push. */
 	flags_clobbered(u, o->live_out);
 	flush_sp(u);
 	emit_target(u, o);
-	emit_canonical(u, o);
-	emit_store_vcpu(&u->e, 8, T0, offsetof(struct vcpu, bt.temp));
+	t1_lost(u);
+	emit_jump_compare(e);
+	c = add_cold(u, COLD_SITE, emit_jcc_later(e, CC_NE), o);
+	c->tagged = true;
+	c->again = e->at;
+	emit_op_mem(e, 8, OP_LOAD, T1, &host);
+	emit_store_vcpu(e, 8, T1, CALL_HOST);
+	emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
+	emit_imm(e, 8, IMM_AND, T0, (int32_t)PAGE_MASK);
+	emit_store_vcpu(e, 8, T0, CALL_PAGE);
 	push_return(u, o);
 	flush_sp(u);
-	emit_load_vcpu(&u->e, 8, T0, offsetof(struct vcpu, bt.temp));
-	emit_jump_cache(u, o, COLD_LOOKUP, 0);
+	emit_load_vcpu(e, 8, T0, CALL_PAGE);
+	emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, bt.page));
+	emit_jmp_mem(e, &found);
 	u->ended = true;
 }
 
