@@ -75,29 +75,15 @@ static uint16_t effective_pcid(const struct vcpu *v, unsigned pcid)
 /* No canonical address is in this page, and the host has none where it leads. */
 #define NO_PAGE 0x5ea17c3b9d426000ull
 
-#define QUICK_GROUPS (VCPU_QUICKS / VCPU_QUICK_GROUP)
-
-static void forget_quick_groups(struct vcpu *v, unsigned first, unsigned end)
+static void forget_quick(struct vcpu *v)
 {
-	for (unsigned g = first; g < end; g++) {
+	for (unsigned g = 0; g < ARRAY_LEN(v->bt.quick_used); g++) {
 		if (!v->bt.quick_used[g])
 			continue;
 		v->bt.quick_used[g] = 0;
 		for (unsigned n = g * VCPU_QUICK_GROUP; n < (g + 1) * VCPU_QUICK_GROUP; n++)
 			v->bt.quick[n].tag = NO_PAGE, v->bt.quick[n].addend = 0;
 	}
-}
-
-static void forget_quick(struct vcpu *v)
-{
-	forget_quick_groups(v, 0, QUICK_GROUPS);
-}
-
-/* The supervisor's stay: they lead to pages of its own half, global ones but for this. */
-static void forget_quick_local(struct vcpu *v)
-{
-	forget_quick_groups(v, v->tlb->local_half ? 0 : QUICK_GROUPS / 2, QUICK_GROUPS);
-	v->tlb->local_half = false;
 }
 
 void tlb_flush_all(struct vcpu *v)
@@ -171,7 +157,7 @@ void tlb_flush_pcid(struct vcpu *v, unsigned pcid)
 
 	if (!s)
 		return;
-	forget_quick_local(v);
+	forget_quick(v);
 	flush_space(v->tlb, s);
 	if (s == &v->tlb->space[v->tlb->current])
 		flush_local(v->tlb);
@@ -202,7 +188,7 @@ void tlb_switch(struct vcpu *v, unsigned pcid, bool keep)
 	else if (!keep)
 		flush_space(t, s);
 	flush_local(t);
-	forget_quick_local(v);
+	forget_quick(v);
 	s->used = ++t->counter;
 	t->current = (unsigned)(s - t->space);
 	tlb_select_view(v);
@@ -257,7 +243,7 @@ void tlb_flush_page(struct vcpu *v, uint64_t la)
 		tlb_flush_all(v);
 		return;
 	}
-	forget_quick_groups(v, la >> 63 ? 0 : QUICK_GROUPS / 2, QUICK_GROUPS);
+	forget_quick(v);
 	for (unsigned n = 0; n < 4; n++)
 		flush_in_table(nth_table(t, n), la, large);
 	if (flush_in_table(&t->super_code, la, large)) {
@@ -325,7 +311,6 @@ void tlb_fill(struct vcpu *v, enum tlb_view view, enum tlb_kind kind, uint64_t l
 		if (t->local_count <= TLB_LOCALS)
 			t->local_count++;
 		t->local_code |= kind == TLB_CODE;
-		t->local_half |= la >> 63;
 	}
 	*e = (struct tlb_entry){ la & PAGE_MASK, addend };
 }

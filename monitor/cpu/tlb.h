@@ -63,7 +63,6 @@ struct tlb {
 	struct tlb_entry *local[TLB_LOCALS];
 	unsigned local_count; /* over the array's size: any may be */
 	bool local_code;
-	bool local_half; /* one of them in the upper half of the addresses */
 	/* Regions of 2 MiB, by hash, with entries from pages of that size: INVLPG takes all of them.  Of 1 GiB,
 	 * with entries from larger pages: it takes everything. */
 	uint64_t large[TLB_LARGES / 64], huge[TLB_LARGES / 64];

@@ -141,13 +141,15 @@ static struct cold *emit_look_up(struct build *u, const struct op *o, const stru
 #define QUICK(n, field) (offsetof(struct vcpu, bt.quick[n].field))
 
 /*
- * Will an access probably meet the page again that it met last?  The stack, variables at fixed addresses,
+ * Will an access of user code probably meet the page again that it met last?  The stack, variables at fixed addresses,
  * thread-local ones; and what a loop goes through.  Objects on the heap are elsewhere every time.
  */
 static bool stays_in_page(const struct build *u, const struct access *a)
 {
 	bool fixed = (a->base == GPR_RIP || a->base == GPR_NONE) && a->index == GPR_NONE;
 
+	if (u->mode & BT_SUPER)
+		return false;
 	return fixed || a->base == R_SP || a->vid[0] == R_SP || uses_segment(a) || u->loops;
 }
 
@@ -170,8 +172,8 @@ static struct cold *emit_find(struct build *u, const struct op *o, const struct 
 		return c;
 	}
 	/* Others may have the same place, but none that reads where one writes. */
-	u->b->quick = (u->b->quick + 2) % (VCPU_QUICKS / 2);
-	place = u->b->quick | (kind == TLB_WRITE) | (u->mode & BT_SUPER ? 0 : VCPU_QUICKS / 2);
+	u->b->quick = (u->b->quick + 2) % VCPU_QUICKS;
+	place = u->b->quick | (kind == TLB_WRITE);
 	emit_op_vcpu(e, OP_SUB, T0, QUICK(place, tag));
 	emit_imm(e, 8, IMM_CMP, T0, (int32_t)(PAGE_SIZE - size));
 	c = add_cold(u, COLD_QUICK, emit_jcc_later(e, CC_A), o);
@@ -189,9 +191,7 @@ static void emit_cold_quick(struct build *u, const struct cold *quick)
 {
 	struct host_mem tag = mem_at(T1, 0), addend = mem_at(T1, 8);
 	struct host_mem used = mem_vcpu(offsetof(struct vcpu, bt.quick_used[quick->quick / VCPU_QUICK_GROUP]));
-	struct host_mem view = mem_vcpu(offsetof(struct vcpu, view));
 	struct cold q = *quick, *c;
-	uint8_t *not[2] = { NULL, NULL };
 	struct emit *e = &u->e;
 
 	emit_linear(u, q.access, q.target);
@@ -202,25 +202,12 @@ static void emit_cold_quick(struct build *u, const struct cold *quick)
 	c->sp = q.sp;
 	c->target = q.target;
 	emit_op_mem(e, 8, OP_LOAD, T0, &tag);
-	emit_op_mem(e, 8, OP_LOAD, T1, &addend);
-	if (u->mode & BT_SUPER) { /* only what no change of address space or of EFLAGS.AC concerns */
-		emit_op_reg(e, 8, 0x85, T0, T0);
-		not[0] = emit_jcc_later(e, CC_NS);
-		if (u->mode & BT_SMAP) {
-			emit_byte(e, 0x65), emit_byte(e, 0x80); /* cmp byte gs:[view], closed */
-			emit_modrm_mem(e, IMM_CMP, &view);
-			emit_byte(e, TLB_SUPER_CLOSED);
-			not[1] = emit_jcc_later(e, CC_NE);
-		}
-	}
 	emit_store_vcpu(e, 8, T0, QUICK(q.quick, tag));
+	emit_op_mem(e, 8, OP_LOAD, T1, &addend);
 	emit_store_vcpu(e, 8, T1, QUICK(q.quick, addend));
 	emit_byte(e, 0x65), emit_byte(e, 0xc6); /* mov byte gs:[used], 1 */
 	emit_modrm_mem(e, 0, &used);
 	emit_byte(e, 1);
-	for (unsigned n = 0; n < 2; n++)
-		if (not[n])
-			emit_patch(not[n], e->at);
 	emit_patch(emit_jmp_later(e), q.again);
 }
 
