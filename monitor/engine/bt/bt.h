@@ -134,6 +134,7 @@ struct bt {
 	/* T0: a tag that the jump cache does not have.  At T1 if it has now, T1 being its slot; else behind that jump. */
 	const uint8_t *lookup;
 	size_t fixed;                /* end of that code */
+	bool stack_gone; /* a signal took it and was left by a jump */
 	uint8_t signal_stack[64u << 10];
 };
 

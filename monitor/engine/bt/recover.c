@@ -4,7 +4,8 @@
  * interpreter does it once more and raises what there is to raise.
  *
  * Translated code runs without a stack, so signals must have one of their own, and one that stays in place whatever
- * the guest's RSP is: SS_AUTODISARM, put up again after each signal that was left by a jump.
+ * the guest's RSP is: SS_AUTODISARM, put up again (run.c) after each signal that was left by a jump; not before, or the
+ * next signal would begin on top of this one's frame.
  */
 #include "monitor/engine/bt/bt.h"
 
@@ -52,7 +53,7 @@ int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 	const struct bt_block *k = bt_cache_owner(b, (const uint8_t *)pc);
 	uint32_t at;
 
-	bt_signal_stack(b, NULL); /* thunks' exceptions leave by a jump too */
+	b->stack_gone = true; /* thunks' exceptions leave by a jump too */
 	if (!k)
 		return 0;
 	at = (uint32_t)((const uint8_t *)pc - k->host_code);

@@ -301,6 +301,9 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 	int raised = _setjmp(v->recover);
 
 	if (raised) {
+		if (b->stack_gone)
+			bt_signal_stack(b, NULL);
+		b->stack_gone = false;
 		settle_budget(v, b);
 		if (raised == INTERP_BROKEN)
 			return VCPU_RAN_BROKEN;
