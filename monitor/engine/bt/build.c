@@ -112,10 +112,10 @@ static bool host_traps(const struct op *o)
 	return aligned || o->i.align || o->i.mnemonic == ZYDIS_MNEMONIC_DIV || o->i.mnemonic == ZYDIS_MNEMONIC_IDIV;
 }
 
-/* The page that an access of user code met last may be one that does not exist: when it has met none. */
-static bool may_trap(const struct build *u, const struct op *o)
+/* The page that an access met last may be one that does not exist: when it has met none. */
+static bool may_trap(const struct op *o)
 {
-	return host_traps(o) || (o->accesses && !(u->mode & BT_SUPER));
+	return host_traps(o) || o->accesses;
 }
 
 /* The same bytes do the same here. */
@@ -411,7 +411,7 @@ static void emit_body(struct build *u)
 
 		start = u->e.at;
 		translate(u, &u->op[n]);
-		if (may_trap(u, &u->op[n]))
+		if (may_trap(&u->op[n]))
 			u->point[u->points++] = (struct bt_point){ (uint16_t)(start - u->e.start),
 				(uint16_t)(u->e.at - u->e.start), u->op[n].offset,
 				(uint16_t)(rest_behind(u, &u->op[n]) + 1) };
