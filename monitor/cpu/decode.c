@@ -80,24 +80,21 @@ static bool isa_offered(ZydisISASet set)
 	}
 }
 
-static void decoder_for(enum cpu_code_size size, ZydisDecoder *z)
-{
-	static const struct {
-		ZydisMachineMode mode;
-		ZydisStackWidth width;
-	} as[] = {
-		[CODE_16] = { ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16 },
-		[CODE_32] = { ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32 },
-		[CODE_64] = { ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64 },
-	};
+/* Without MPX, CET and the like: where those are absent their encodings are what they were before, NOPs. */
+#define DECODER(machine, stack)                                                                               \
+	{                                                                                                     \
+		.machine_mode = ZYDIS_MACHINE_MODE_##machine, .stack_width = ZYDIS_STACK_WIDTH_##stack,       \
+		.decoder_mode = {                                                                             \
+			[ZYDIS_DECODER_MODE_LZCNT] = ZYAN_TRUE,                                               \
+			[ZYDIS_DECODER_MODE_TZCNT] = ZYAN_TRUE,                                               \
+		}                                                                                             \
+	}
 
-	ZydisDecoderInit(z, as[size].mode, as[size].width);
-	/* Where MPX and CET are absent their encodings are what they were before: NOPs. */
-	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
-	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
-	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_WBNOINVD, ZYAN_FALSE);
-}
+const ZydisDecoder insn_decoders[] = {
+	[CODE_16] = DECODER(LEGACY_16, 16),
+	[CODE_32] = DECODER(LEGACY_32, 32),
+	[CODE_64] = DECODER(LONG_64, 64),
+};
 
 bool insn_gpr(ZydisRegister reg, uint8_t *number, bool *high)
 {
@@ -380,11 +377,8 @@ static void fill(struct insn *i, const struct decoded *d)
 enum decode_result insn_decode(
 	const uint8_t *code, size_t len, enum cpu_code_size size, struct insn *i, struct decoded *d)
 {
-	ZydisDecoder z;
-	ZyanStatus st;
+	ZyanStatus st = ZydisDecoderDecodeFull(&insn_decoders[size], code, MIN_OF(len, 15), &d->in, d->op);
 
-	decoder_for(size, &z);
-	st = ZydisDecoderDecodeFull(&z, code, MIN_OF(len, 15), &d->in, d->op);
 	if (!ZYAN_SUCCESS(st)) {
 		if (st == ZYDIS_STATUS_NO_MORE_DATA)
 			return len < 15 ? DECODE_MORE : DECODE_LONG;

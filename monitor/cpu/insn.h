@@ -98,6 +98,9 @@ struct decoded {
 enum decode_result insn_decode(
 	const uint8_t *code, size_t len, enum cpu_code_size size, struct insn *i, struct decoded *d);
 
+/* Zydis set up as insn_decode uses it, by enum cpu_code_size. */
+extern const ZydisDecoder insn_decoders[];
+
 /* Is it plain data processing: registers, flags, immediates and at most one memory operand in, the same out?
  */
 bool insn_is_plain(const struct decoded *d);

@@ -21,7 +21,7 @@
 
 #define BT_BLOCK_MAX  64          /* guest instructions in a block */
 #define BT_HOST_MAX   (24u << 10) /* bytes of host code a block may take */
-#define BT_CACHE_SIZE (40u << 20)
+#define BT_CACHE_SIZE (64u << 20)
 #define BT_REGIONS    8 /* the cache is reused region by region */
 #define BT_REGION     (BT_CACHE_SIZE / BT_REGIONS)
 #define BT_HOT        (BT_REGION / 3 & ~4095u) /* of it for what runs mostly, so that it lies together; the rest is cold */
@@ -101,6 +101,14 @@ struct bt_context {
 	uint32_t mode, id;
 };
 
+/* Flags that may be read by the code at an address, remembered. */
+struct bt_ahead {
+	const uint8_t *at; /* host address */
+	uint32_t version;  /* of its page */
+	uint32_t mode;
+	uint16_t live;
+};
+
 struct bt {
 	struct interp in; /* first: the interpreter's functions find themselves in vcpu.engine_data */
 	uint8_t *rw, *rx; /* the code cache, written through one mapping and run through the other */
@@ -108,6 +116,7 @@ struct bt {
 	unsigned region; /* that is being filled */
 	struct bt_block **buckets;
 	struct build *build;
+	struct bt_ahead ahead[4096];
 	uint64_t entered;  /* vcpu.bt.left when translated code was last entered */
 	uint64_t held;     /* budget kept back while the interpreter does one instruction */
 	bool counting;

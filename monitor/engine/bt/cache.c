@@ -68,6 +68,7 @@ static uint32_t region_start(const struct bt *b, unsigned r)
 void bt_cache_flush(struct vcpu *v, struct bt *b)
 {
 	memset(b->buckets, 0, BT_BUCKETS * sizeof(struct bt_block *));
+	memset(b->ahead, 0, sizeof(b->ahead));
 	forget_jumps(v);
 	for (unsigned r = 0; r < BT_REGIONS; r++) {
 		b->used[r] = region_start(b, r);

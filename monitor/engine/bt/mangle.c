@@ -112,6 +112,8 @@ bool mangle_possible(const struct op *o, unsigned mode)
 	default:
 		break;
 	}
+	if (!(o->gprs_used & (1u << R_14 | 1u << R_15)) && !(o->i.flags & (INSN_HIGH0 | INSN_HIGH1)))
+		return !(o->i.flags & INSN_MEM) || (d->in.attributes & ZYDIS_ATTRIB_HAS_MODRM);
 	/* Accumulator moves to an absolute address have no ModRM to rewrite. */
 	if ((o->i.flags & INSN_MEM) && !(d->in.attributes & ZYDIS_ATTRIB_HAS_MODRM))
 		return false;

@@ -11,7 +11,7 @@
 #include "monitor/cpu/rows.h"
 
 #define NARROW_GROUP 1024 /* bytes that a group may span */
-#define AHEAD        24   /* instructions looked at behind a branch */
+#define AHEAD        16   /* instructions looked at behind a branch */
 
 /* ---- flags */
 
@@ -127,23 +127,17 @@ static bool is_transparent(const ZydisDecodedInstruction *in)
 static uint16_t live_ahead(struct build *u, int64_t offset, unsigned *budget)
 {
 	uint16_t live = 0, open = STATUS; /* open: not written yet */
-	ZydisDecoder z;
+	const ZydisDecoder *z = &insn_decoders[u->width == 8 ? CODE_64 : CODE_32];
 
 	if (offset < 0 || offset >= (int64_t)PAGE_SIZE || (u->mode & (BT_PRECISE | BT_WRITABLE)))
 		return STATUS;
-	ZydisDecoderInit(&z, u->width == 8 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LEGACY_32,
-		u->width == 8 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
 	while (open && *budget) {
-		const struct bt_block *known =
-			bt_cache_find(u->b, u->page->host + offset, NULL, u->mode);
 		ZydisDecodedInstruction in;
 		struct flag_effects x;
 		int64_t next;
 
 		(*budget)--;
-		if (known && known->host_code)
-			return live | (open & known->live_flags);
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&z, NULL, u->page->host + offset,
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(z, NULL, u->page->host + offset,
 			    MIN_OF(15, PAGE_SIZE - (unsigned)offset), &in)))
 			break;
 		next = offset + in.length;
@@ -165,11 +159,16 @@ static uint16_t live_ahead(struct build *u, int64_t offset, unsigned *budget)
 	return live | open;
 }
 
+/* The same, found out once as long as the page stays as it is. */
 static uint16_t live_at(struct build *u, int64_t offset)
 {
+	const uint8_t *at = u->page->host + offset;
+	struct bt_ahead *m = &u->b->ahead[(uintptr_t)at % ARRAY_LEN(u->b->ahead)];
 	unsigned budget = AHEAD;
 
-	return live_ahead(u, offset, &budget);
+	if (m->at != at || m->version != u->page->version || m->mode != u->mode)
+		*m = (struct bt_ahead){ at, u->page->version, u->mode, live_ahead(u, offset, &budget) };
+	return m->live;
 }
 
 static bool writes_memory(const struct op *o)
@@ -764,9 +763,9 @@ bool scan(struct build *u)
 			u->end_unsure = true;
 			break;
 		}
+		note_gprs(o);
 		o->kind = kind_of(u, o);
 		o->target = (int64_t)o->offset + o->i.len + o->i.disp;
-		note_gprs(o);
 		note_flags(o);
 		note_accesses(u, o, &w);
 		after(u, &w, o);

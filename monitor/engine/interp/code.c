@@ -132,6 +132,7 @@ static void drop(struct code_cache *c, struct vcpu *v, struct code_page *p)
 			memset(p->index[s], 0, INDEX_SIZE);
 	}
 	p->chunks = 0;
+	p->version++;
 	atomic_store(&v->attention, 1); /* the run being executed may be among them */
 }
 

@@ -27,6 +27,7 @@ struct code_page {
 	uint8_t idle_writes;     /* writes since something was decoded here */
 	bool writable;           /* where it was last looked up, the guest may write it */
 	bool marked;             /* RAM_PAGE_CODE set and write access taken away */
+	uint32_t version;        /* how often what was made from it was dropped */
 	struct bt_block *blocks; /* the translator's */
 	struct code_page *next;  /* in its hash bucket */
 };
