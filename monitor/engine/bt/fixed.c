@@ -120,11 +120,11 @@ static void emit_call(struct emit *e, uintptr_t function)
 	emit_op_reg(e, 4, 0xff, 2, H_AX);
 }
 
-/* T0: site, T1: where to go on. */
+/* T0: site, T1: where to go on.  0: there; 1: leave; 2: the block at vcpu.bt.resume is next. */
 static void emit_site(struct emit *e, bool avx)
 {
 	struct host_mem resume = mem_vcpu(BT_AT(resume));
-	uint8_t *leave;
+	uint8_t *gone, *leave;
 
 	emit_store_vcpu(e, 8, T1, BT_AT(resume));
 	emit_to_c(e);
@@ -133,10 +133,15 @@ static void emit_site(struct emit *e, bool avx)
 	emit_load_vcpu(e, 8, H_DI, BT_AT(self));
 	emit_call(e, (uintptr_t)bt_call_site);
 	emit_op_reg(e, 4, 0x85, H_AX, H_AX);
-	leave = emit_jcc_later(e, CC_NE);
+	gone = emit_jcc_later(e, CC_NE);
 	emit_vectors_back(e, avx);
 	emit_registers(e, false, ALL);
 	emit_load_flags(e);
+	emit_jmp_mem(e, &resume);
+	emit_patch(gone, e->at);
+	emit_imm(e, 4, IMM_CMP, H_AX, 2);
+	leave = emit_jcc_later(e, CC_NE);
+	emit_registers(e, false, ALL);
 	emit_jmp_mem(e, &resume);
 	emit_patch(leave, e->at);
 	emit_return(e);

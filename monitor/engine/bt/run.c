@@ -29,28 +29,6 @@ static uint64_t tsc_ahead(const struct vcpu *v)
 }
 
 static unsigned long counts[ZYDIS_MNEMONIC_MAX_VALUE+1];
-int bt_call_site(struct vcpu *v, const struct bt_site *site)
-{
-	int r;
-
-	v->s.rip = v->bt.page + site->offset;
-	v->bt.rest = site->rest;
-	counts[site->insn.mnemonic]++;
-	r = site->insn.exec(v, &site->insn);
-	v->bt.tsc_ahead = tsc_ahead(v);
-	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed))) {
-		v->bt.rest = 0;
-		return 0;
-	}
-	if (r != INSN_JUMP)
-		v->s.rip += site->insn.len;
-	if (r == INSN_SHADOW) {
-		v->s.irq_shadow = SHADOW_STI;
-		atomic_store(&v->attention, 1);
-	}
-	return 1;
-}
-
 /* The interpreter does the instruction at RIP; counted: its block has it in its count already. */
 static void one_instruction(struct vcpu *v, struct bt *b, bool counted)
 {
@@ -256,6 +234,59 @@ static void take_off(struct vcpu *v, struct bt *b)
 		b->in.left -= b->entered - v->bt.left - v->bt.rest;
 	b->entered = v->bt.left;
 	v->bt.rest = 0;
+}
+
+/*
+ * The block at RIP, where it is known and nobody wants attention: translated code goes straight on there, as from the
+ * system call's instruction into the kernel.
+ */
+static bool go_on(struct vcpu *v)
+{
+	struct bt *b = v->engine_data;
+	const struct code_page *page;
+	const struct bt_block *k;
+	unsigned mode;
+
+	if (b->counting || atomic_load_explicit(&v->attention, memory_order_relaxed))
+		return false;
+	mode = mode_of(v);
+	if ((mode & 3) != BT_64)
+		return false;
+	page = tlb_find_code(v, v->s.rip);
+	if (!page)
+		return false;
+	mode |= extra_mode(v, b);
+	k = bt_cache_find(b, page->host + (v->s.rip & (PAGE_SIZE - 1)), NULL, mode | (page->writable ? BT_WRITABLE : 0));
+	if (!k)
+		return false;
+	b->mode = mode;
+	update_context(v, b, mode);
+	v->bt.page = v->s.rip & PAGE_MASK;
+	v->bt.resume = k->host_code;
+	v->bt.rest = 0;
+	return true;
+}
+
+int bt_call_site(struct vcpu *v, const struct bt_site *site)
+{
+	int r;
+
+	v->s.rip = v->bt.page + site->offset;
+	v->bt.rest = site->rest;
+	counts[site->insn.mnemonic]++;
+	r = site->insn.exec(v, &site->insn);
+	v->bt.tsc_ahead = tsc_ahead(v);
+	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed))) {
+		v->bt.rest = 0;
+		return 0;
+	}
+	if (r != INSN_JUMP)
+		v->s.rip += site->insn.len;
+	if (r == INSN_SHADOW) {
+		v->s.irq_shadow = SHADOW_STI;
+		atomic_store(&v->attention, 1);
+	}
+	return go_on(v) ? 2 : 1;
 }
 
 static void run_block(struct vcpu *v, struct bt *b)
