@@ -41,8 +41,12 @@ _serai()
 	help) COMPREPLY=($(compgen -W "$commands" -- "$cur")) ;;
 	version) ;;
 	*)
-		if [[ $cur == -* && ${COMP_WORDS[1]} == @(screen|status|stats) ]]; then
+		if [ "$prev" = --window ]; then return; fi
+		if [[ $cur == -* && ${COMP_WORDS[1]} == @(screen|status) ]]; then
 			COMPREPLY=($(compgen -W "--json" -- "$cur"))
+			return
+		elif [[ $cur == -* && ${COMP_WORDS[1]} == stats ]]; then
+			COMPREPLY=($(compgen -W "--json --window" -- "$cur"))
 			return
 		fi
 		compopt -o filenames 2>/dev/null

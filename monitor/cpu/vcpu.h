@@ -195,6 +195,7 @@ struct vcpu {
 		uint64_t jump_tag[VCPU_JUMPS]; /* the jump cache: linear address ^ context; 0: empty */
 		const uint8_t *jump_host[VCPU_JUMPS];
 	} bt;
+	_Atomic bool measure; /* anyone, and asks for attention: the engine measures itself more closely, at a cost */
 	bool precise_flags; /* bt: flags are right in every frame, not only where they will be read */
 	uint64_t debug_hits;         /* DR6 bits of watchpoints met by the instruction that runs */
 	uint32_t host_mxcsr;         /* what C code runs with; generated code goes back to it */

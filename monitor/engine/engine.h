@@ -20,6 +20,9 @@ enum vcpu_exit {
 	VCPU_RAN_BROKEN,       /* the engine met its own fault (logged): the VM cannot go on */
 };
 
+/* A number that an engine tells of itself; group: what its name is one of, NULL: nothing. */
+typedef void engine_tell_fn(void *opaque, const char *group, const char *name, uint64_t value);
+
 struct engine {
 	const char *name;
 	bool (*create)(struct vcpu *v, GError **error);
@@ -29,6 +32,8 @@ struct engine {
 	/* The bytes at this RAM offset changed behind the engine's back (DMA, another vCPU). */
 	void (*invalidate)(struct vcpu *v, uint64_t ram_offset, uint64_t len);
 	void (*destroy)(struct vcpu *v);
+	/* Any thread, while the vCPU runs: what there is to tell beside vcpu.stats.  May be NULL. */
+	void (*tell)(struct vcpu *v, engine_tell_fn *fn, void *opaque);
 };
 
 extern const struct engine engine_interp;

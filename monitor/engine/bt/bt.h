@@ -40,6 +40,7 @@ enum bt_mode { BT_NONE, BT_64, BT_32 };
 #define BT_TSC      0x400u /* RDTSC is allowed */
 #define BT_WRITABLE 0x800u /* the guest may write the page: what follows a store may not be what it was */
 #define BT_PRECISE  0x100u /* flags are right wherever they can be seen, not only where they are used */
+#define BT_TALLY    0x1000u /* each block counts how often it runs */
 
 /* Lies in the cache before its host code; behind that come its points and its sites. */
 struct bt_block {
@@ -50,9 +51,12 @@ struct bt_block {
 	struct bt_block *next;            /* in its bucket */
 	struct bt_block *next_in_page[2]; /* [1]: in the second page's list */
 	struct bt_point *points;
+	uint64_t la;        /* linear address it was first translated at */
+	uint64_t runs;      /* BT_TALLY: in this window */
 	uint32_t size;      /* bytes, with this and what follows the code */
 	uint32_t host_size; /* of the code */
 	uint16_t point_count;
+	uint16_t count;     /* guest instructions */
 	uint16_t mode;
 	uint16_t skip;      /* where to enter without a look at attention, bytes from host_code */
 	uint16_t out;       /* code that leaves for whatever is at the block's address now */
@@ -80,6 +84,22 @@ struct bt_context {
 	uint32_t mode, id;
 };
 
+#define BT_TOPS 20
+
+/* What one window of measuring found (stats.c). */
+struct bt_window {
+	bool on;
+	bool user;           /* what ran since `left` was noted was the guest's user code */
+	uint64_t left;
+	uint64_t began, ns;  /* host's nanoseconds: its start, its length */
+	uint64_t ran[2];     /* instructions: kernel, user */
+	unsigned tops;
+	struct bt_top {
+		uint64_t la, runs;
+		uint16_t count, mode;
+	} top[BT_TOPS]; /* blocks by instructions carried out, most first */
+};
+
 struct bt {
 	struct interp in; /* first: the interpreter's functions find themselves in vcpu.engine_data */
 	uint8_t *rw, *rx; /* the code cache, written through one mapping and run through the other */
@@ -90,6 +110,7 @@ struct bt {
 	uint64_t entered;  /* vcpu.bt.left when translated code was last entered */
 	uint64_t held;     /* budget kept back while the interpreter does one instruction */
 	bool counting;
+	bool unbound; /* what it counts for is a window only */
 	unsigned quick; /* place that the last access of user code got */
 	struct bt_context contexts[64];
 	uint32_t context_count;
@@ -97,6 +118,9 @@ struct bt {
 		uint64_t translated, guest_instructions, evictions, dispatches, links, misses, singles, group_misses,
 			group_failures, killed;
 	} stats;
+	uint64_t semantics[ZYDIS_MNEMONIC_MAX_VALUE + 1]; /* instructions that left translated code, by mnemonic */
+	struct bt_window window;
+	pthread_mutex_t window_lock; /* over the window's result */
 	/* Code made once (fixed.c). */
 	void (*enter)(const uint8_t *host_code, struct vcpu *v);
 	const uint8_t *exit_lookup;  /* T0: the guest's RIP */
@@ -158,6 +182,15 @@ struct bt_block *bt_cache_find(
 const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx);
 /* Nothing made from this page will be entered again. */
 void bt_cache_kill_page(struct bt *b, struct code_page *p);
+
+/* ---- stats.c: what the engine tells of itself */
+
+/* vtable's tell. */
+void bt_tell(struct vcpu *v, engine_tell_fn *fn, void *opaque);
+/* A window of measuring begins or ends, as vcpu.measure says. */
+void bt_window_switch(struct vcpu *v, struct bt *b);
+/* What has run since the last call was in the mode that was noted then. */
+void bt_window_note(struct vcpu *v, struct bt *b);
 
 /* ---- recover.c: a host exception in translated code, as struct interp's recover */
 int bt_recover(struct vcpu *v, const void *ucontext, uintptr_t pc);

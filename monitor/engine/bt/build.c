@@ -342,6 +342,12 @@ static void emit_head(struct build *u, struct head *h)
 	emit_compare_vcpu(e, u->uses_vectors ? 8 : 4, offsetof(struct vcpu, attention), 0);
 	h->leave[0] = emit_jcc_later(e, CC_NE);
 	u->block->skip = (uint16_t)(e->at - e->start);
+	if (u->mode & BT_TALLY) {
+		struct host_mem runs = mem_at(T0, 0);
+
+		emit_mov_imm(e, T0, (uintptr_t)&u->block->runs);
+		emit_op_mem(e, 8, 0xff, 0, &runs); /* inc */
+	}
 }
 
 /* Not entered after all: vector registers are missing, or out. */
@@ -481,6 +487,7 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 	u->start = offset;
 	u->limit = second ? 1 : BT_BLOCK_MAX;
 	*k = (struct bt_block){ .guest = page->host + offset,
+		.la = v->s.rip,
 		.page = page,
 		.second = second,
 		.mode = (uint16_t)mode };
@@ -502,6 +509,7 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 	}
 	if (second)
 		second->chunks |= 1;
+	k->count = (uint16_t)u->count;
 	b->stats.translated++;
 	b->stats.guest_instructions += u->count;
 	bt_cache_insert(b, k);

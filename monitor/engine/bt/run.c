@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -28,14 +27,14 @@ static uint64_t tsc_ahead(const struct vcpu *v)
 	return v->clock->tsc_origin - v->clock->host_origin + v->s.tsc_offset;
 }
 
-static unsigned long counts[ZYDIS_MNEMONIC_MAX_VALUE+1];
 int bt_call_site(struct vcpu *v, const struct bt_site *site)
 {
+	struct bt *b = v->engine_data;
 	int r;
 
 	v->s.rip = v->bt.page + site->offset;
 	v->bt.rest = site->rest;
-	counts[site->insn.mnemonic]++;
+	b->semantics[site->insn.mnemonic]++;
 	r = site->insn.exec(v, &site->insn);
 	v->bt.tsc_ahead = tsc_ahead(v);
 	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed))) {
@@ -255,7 +254,7 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 static unsigned extra_mode(const struct vcpu *v, const struct bt *b)
 {
 	return (v->cpl ? 0 : BT_SUPER) | (v->cpl && (v->s.cr4 & CR4_TSD) ? 0 : BT_TSC) |
-	       (b->counting ? BT_COUNT : 0) | (v->precise_flags ? BT_PRECISE : 0);
+	       (b->counting ? BT_COUNT : 0) | (b->window.on ? BT_TALLY : 0) | (v->precise_flags ? BT_PRECISE : 0);
 }
 
 /* What translated code has carried out, off the budget. */
@@ -301,6 +300,7 @@ static void settle_budget(struct vcpu *v, struct bt *b)
 	b->held = 0;
 	v->bt.link = NULL;
 	v->bt.single = 0;
+	bt_window_note(v, b);
 }
 
 static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
@@ -323,8 +323,12 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 	if (v->event.vector >= 0)
 		cpu_deliver(v);
 	for (;;) {
+		if (unlikely(b->window.on))
+			bt_window_note(v, b);
 		if (atomic_load_explicit(&v->attention, memory_order_relaxed)) {
 			v->bt.link = NULL;
+			if (unlikely(b->window.on != atomic_load(&v->measure)))
+				bt_window_switch(v, b);
 			if (interp_attend(v, &b->in, &why))
 				return why;
 		}
@@ -359,7 +363,8 @@ static enum vcpu_exit bt_run(struct vcpu *v, uint64_t budget)
 
 	b->in.thread = pthread_self();
 	b->in.left = b->in.counted = MIN_OF(budget, (uint64_t)INT64_MAX);
-	b->counting = budget != UINT64_MAX;
+	b->counting = budget != UINT64_MAX || b->window.on;
+	b->window.left = b->in.left;
 	b->entered = v->bt.left = 0;
 	v->bt.link = NULL;
 	v->bt.single = 0;
@@ -403,6 +408,7 @@ static bool bt_create(struct vcpu *v, GError **error)
 	if (!interp_init(v, &b->in, error) || !bt_cache_create(b, error) || !bt_make_fixed_code(b, error))
 		return false;
 	bt_cache_flush(v, b);
+	pthread_mutex_init(&b->window_lock, NULL);
 	b->in.code.dropped = forget;
 	b->in.code.flushed = forget_all;
 	b->in.recover = bt_recover;
@@ -415,15 +421,11 @@ static void bt_destroy(struct vcpu *v)
 
 	if (!b)
 		return;
-	if (getenv("BT_STATS"))
-		fprintf(stderr, "bt: translated %lu insns %lu evictions %lu dispatches %lu links %lu misses %lu singles %lu gmiss %lu gfail %lu killed %lu\n", b->stats.translated, b->stats.guest_instructions, b->stats.evictions, b->stats.dispatches, b->stats.links, b->stats.misses, b->stats.singles, b->stats.group_misses, b->stats.group_failures, b->stats.killed);
-	if (getenv("BT_DUMP")) { FILE *f = fopen(getenv("BT_DUMP"), "w"); fwrite(b->rw, 1, BT_CACHE_SIZE, f); fclose(f); }
-	if (getenv("BT_STATS"))
-		for (unsigned k = 0; k <= ZYDIS_MNEMONIC_MAX_VALUE; k++) if (counts[k] > 5000) fprintf(stderr, "   %9lu %s\n", counts[k], ZydisMnemonicGetString(k));
 	b->in.code.dropped = NULL;
 	b->in.code.flushed = NULL;
 	interp_fini(v, &b->in);
 	bt_cache_destroy(b);
+	pthread_mutex_destroy(&b->window_lock);
 	free(b);
 }
 
@@ -433,4 +435,5 @@ const struct engine engine_bt = {
 	.run = bt_run,
 	.invalidate = interp_invalidate,
 	.destroy = bt_destroy,
+	.tell = bt_tell,
 };
