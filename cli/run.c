@@ -181,6 +181,7 @@ static const struct option options[] = {
 	{ "floppy", "FILE", apply_floppy, NULL, "floppy image, up to two" },
 	{ "boot", "disk|cdrom|floppy", apply_boot, NULL, "what the firmware boots first" },
 	{ "engine", "auto|interp|bt", NULL, "engine", "how guest code runs" },
+	{ "perf-map", NULL, NULL, "engine.perfMap", "bt: name translated code for perf, in /tmp/perf-PID.map" },
 	{ "serial", "stdio|none|file:PATH|pty", apply_serial, NULL, "where COM1 leads" },
 	{ "display", "auto|none|text", apply_display, NULL,
 		"the VGA text screen on this terminal, or not; auto: unless it is a serial line" },

@@ -11,7 +11,7 @@ _serai()
 	fi
 	local commands="run list screen status stats pause resume reset powerbutton save quit help version"
 	local options="--kernel --initrd --append --mem --cpus --disk --cdrom --floppy --boot --engine --serial --display
-		--no-reboot --restore --log --set"
+		--perf-map --no-reboot --restore --log --set"
 
 	if [ "$COMP_CWORD" = 1 ]; then
 		COMPREPLY=($(compgen -W "$commands" -- "$cur"))

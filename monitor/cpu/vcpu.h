@@ -126,6 +126,7 @@ struct cpuid_table {
 struct tlb;
 struct tlb_entry;
 struct engine;
+struct engine_options;
 
 /* An exception or interrupt on its way into the guest. */
 struct cpu_event {
@@ -211,6 +212,7 @@ struct vcpu {
 
 	struct tlb *tlb;
 	const struct engine *engine;
+	const struct engine_options *engine_options; /* NULL: none is set */
 	void *engine_data;
 	/* The engine's: this vCPU wrote bytes of RAM in a page marked RAM_PAGE_CODE. */
 	void (*code_written)(struct vcpu *v, uint64_t ram_offset, uint64_t len);

@@ -20,6 +20,11 @@ enum vcpu_exit {
 	VCPU_RAN_BROKEN,       /* the engine met its own fault (logged): the VM cannot go on */
 };
 
+/* What to do beside running guest code. */
+struct engine_options {
+	bool perf_map; /* bt: tell perf where translated code lies (bt/perf.c) */
+};
+
 /* A number that an engine tells of itself; group: what its name is one of, NULL: nothing. */
 typedef void engine_tell_fn(void *opaque, const char *group, const char *name, uint64_t value);
 

@@ -57,7 +57,7 @@ static bool read_engine(struct machine_config *c, const struct vmx *vmx, GError 
 		return vmx_refuse(vmx, "engine", error, "no such engine here; there is %s", have->str);
 	if (automatic)
 		log_info("engine", "auto: %s, the fastest there is", c->engine->name);
-	return true;
+	return vmx_get_bool(vmx, "engine.perfMap", false, &c->engine_options.perf_map, error);
 }
 
 static bool read_drive(struct drive_config *d, const struct vmx *vmx, const char *prefix, GError **error)

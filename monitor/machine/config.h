@@ -32,6 +32,7 @@ struct machine_config {
 	uint64_t ram_bytes;
 	unsigned cpus;
 	const struct engine *engine;
+	struct engine_options engine_options;
 	char *kernel, *append;
 	GPtrArray *initrds; /* "FILE" or "FILE ARGUMENTS" */
 	struct drive_config ide[2][2];

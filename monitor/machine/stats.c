@@ -2,8 +2,8 @@
 /*
  * monitor/machine/stats.c - what the processors have done, for people and programs.
  *
- * Counters are read while they move.  Rates need a window: engines that count nothing by themselves do so while
- * vcpu.measure is set, which somebody who forgets about it must not leave on, hence the timer.
+ * Counters are read while they move.  Rates need a window: engines that count nothing by themselves do so
+ * while vcpu.measure is set, which somebody who forgets about it must not leave on, hence the timer.
  */
 #include "monitor/machine/machine.h"
 
@@ -44,8 +44,8 @@ static void add_line(void *opaque, const char *group, const char *name, uint64_t
 {
 	struct text *t = opaque;
 
-	g_string_append_printf(t->s, "cpu%u.%s%s%s %" PRIu64 "\n", t->cpu, group ? group : "", group ? "." : "",
-		name, value);
+	g_string_append_printf(t->s, "cpu%u.%s%s%s %" PRIu64 "\n", t->cpu, group ? group : "",
+		group ? "." : "", name, value);
 }
 
 char *stats_text(struct machine *m)
@@ -101,7 +101,7 @@ void stats_end_window(struct machine *m)
 	us = MAX_OF(g_get_monotonic_time() - m->window_began, 1);
 	tell_engines(m, false);
 	for (unsigned i = 0; i < m->cpus_made; i++)
-		m->threads[i].window_rate = (atomic_load(&m->vcpus[i].stats.instructions) -
-						    m->threads[i].window_from) *
-					    1000000 / (uint64_t)us;
+		m->threads[i].window_rate =
+			(atomic_load(&m->vcpus[i].stats.instructions) - m->threads[i].window_from) * 1000000 /
+			(uint64_t)us;
 }

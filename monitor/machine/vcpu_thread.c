@@ -125,6 +125,7 @@ bool cpus_create(struct machine *m, GError **error)
 		v->arch_capabilities = m->arch_capabilities;
 		v->phys_bits = m->phys_bits;
 		v->engine = m->config.engine;
+		v->engine_options = &m->config.engine_options;
 		m->threads[i].machine = m;
 		m->threads[i].vcpu = v;
 		m->threads[i].budget = UINT64_MAX;

@@ -120,6 +120,7 @@ struct bt {
 	} stats;
 	uint64_t semantics[ZYDIS_MNEMONIC_MAX_VALUE + 1]; /* instructions that left translated code, by mnemonic */
 	struct bt_window window;
+	struct bt_perf *perf; /* NULL: perf is told nothing */
 	pthread_mutex_t window_lock; /* over the window's result */
 	/* Code made once (fixed.c). */
 	void (*enter)(const uint8_t *host_code, struct vcpu *v);
@@ -168,7 +169,8 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 
 /* ---- cache.c */
 
-bool bt_cache_create(struct bt *b, GError **error);
+/* anonymous: its memory is no file's, as perf wants it. */
+bool bt_cache_create(struct bt *b, bool anonymous, GError **error);
 void bt_cache_destroy(struct bt *b);
 /* Forget everything.  Its pages' lists are the caller's business. */
 void bt_cache_flush(struct vcpu *v, struct bt *b);
@@ -178,6 +180,8 @@ struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b);
 void bt_cache_insert(struct bt *b, struct bt_block *block);
 struct bt_block *bt_cache_find(
 	struct bt *b, const uint8_t *guest, const struct code_page *second, unsigned mode);
+/* Every block whose place has not been used again, dead ones too. */
+void bt_cache_each(struct bt *b, void (*fn)(struct bt *b, struct bt_block *k));
 /* Whose code is this? NULL: nobody's. */
 const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx);
 /* Nothing made from this page will be entered again. */
@@ -191,6 +195,17 @@ void bt_tell(struct vcpu *v, engine_tell_fn *fn, void *opaque);
 void bt_window_switch(struct vcpu *v, struct bt *b);
 /* What has run since the last call was in the mode that was noted then. */
 void bt_window_note(struct vcpu *v, struct bt *b);
+
+/* ---- perf.c: /tmp/perf-PID.map */
+
+/* Is perf to be told? */
+bool bt_perf_wanted(const struct vcpu *v);
+bool bt_perf_create(struct vcpu *v, struct bt *b, GError **error);
+void bt_perf_destroy(struct bt *b);
+void bt_perf_block(struct bt *b, struct bt_block *k);
+/* Blocks have gone: names of what is left, where the file is this vCPU's alone. */
+void bt_perf_again(struct vcpu *v, struct bt *b);
+void bt_perf_flush(struct bt *b);
 
 /* ---- recover.c: a host exception in translated code, as struct interp's recover */
 int bt_recover(struct vcpu *v, const void *ucontext, uintptr_t pc);

@@ -513,5 +513,7 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 	b->stats.translated++;
 	b->stats.guest_instructions += u->count;
 	bt_cache_insert(b, k);
+	if (b->perf)
+		bt_perf_block(b, k);
 	return k;
 }

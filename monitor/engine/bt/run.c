@@ -381,6 +381,8 @@ static enum vcpu_exit bt_run(struct vcpu *v, uint64_t budget)
 	interp_trap_enter(NULL);
 	sigaltstack(&signal_stack, NULL);
 	set_gs_base(before);
+	if (b->perf)
+		bt_perf_flush(b);
 	atomic_fetch_add(&v->stats.instructions, b->in.counted - b->in.left);
 	return why;
 }
@@ -405,7 +407,8 @@ static bool bt_create(struct vcpu *v, GError **error)
 	if (!b)
 		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "memory for the translator");
 	v->engine = &engine_bt;
-	if (!interp_init(v, &b->in, error) || !bt_cache_create(b, error) || !bt_make_fixed_code(b, error))
+	if (!interp_init(v, &b->in, error) || !bt_cache_create(b, bt_perf_wanted(v), error) ||
+		!bt_make_fixed_code(b, error) || !bt_perf_create(v, b, error))
 		return false;
 	bt_cache_flush(v, b);
 	pthread_mutex_init(&b->window_lock, NULL);
@@ -424,6 +427,7 @@ static void bt_destroy(struct vcpu *v)
 	b->in.code.dropped = NULL;
 	b->in.code.flushed = NULL;
 	interp_fini(v, &b->in);
+	bt_perf_destroy(b);
 	bt_cache_destroy(b);
 	pthread_mutex_destroy(&b->window_lock);
 	free(b);

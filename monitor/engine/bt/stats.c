@@ -2,10 +2,10 @@
 /*
  * bt/stats.c - what the translator tells of itself, and windows in which it measures more closely.
  *
- * Translated code counts nothing.  In a window blocks are of another kind, BT_COUNT and BT_TALLY: their heads take
- * their instructions off the budget and count their runs.  So the numbers are exact, at the price of translating anew
- * what runs in the window (the next window finds it there).  A change of privilege always comes back to C, which
- * is where instructions are put down to kernel or user.
+ * Translated code counts nothing.  In a window blocks are of another kind, BT_COUNT and BT_TALLY: their heads
+ * take their instructions off the budget and count their runs.  So the numbers are exact, at the price of
+ * translating anew what runs in the window (the next window finds it there).  A change of privilege always
+ * comes back to C, which is where instructions are put down to kernel or user.
  *
  * Threads: the vCPU's own; bt_tell from any, reading counters that move.
  */
@@ -41,12 +41,13 @@ static uint64_t weight(const struct bt_top *t)
 }
 
 /* Keep it if it is among the most. */
-static void consider(struct bt_window *w, const struct bt_block *k)
+static void consider(struct bt *b, struct bt_block *k)
 {
 	struct bt_top t = { k->la, k->runs, k->count, k->mode };
+	struct bt_window *w = &b->window;
 	unsigned n = w->tops;
 
-	if (n == BT_TOPS && weight(&t) <= weight(&w->top[n - 1]))
+	if (!k->runs || (n == BT_TOPS && weight(&t) <= weight(&w->top[n - 1])))
 		return;
 	if (n < BT_TOPS)
 		w->tops++;
@@ -57,22 +58,10 @@ static void consider(struct bt_window *w, const struct bt_block *k)
 	w->top[n] = t;
 }
 
-/* Every block that counts its runs: forget them, or find out whose are most. */
-static void look_at_blocks(struct bt *b, bool begin)
+static void forget_runs(struct bt *b, struct bt_block *k)
 {
-	for (unsigned r = 0; r < BT_REGIONS; r++) {
-		uint8_t *base = b->rw + (size_t)r * BT_REGION, *at = base + (r ? 0 : b->fixed);
-
-		while (at < base + b->used[r]) {
-			struct bt_block *k = (struct bt_block *)at;
-
-			if (begin)
-				k->runs = 0;
-			else if (k->runs)
-				consider(&b->window, k);
-			at += k->size;
-		}
-	}
+	(void)b;
+	k->runs = 0;
 }
 
 void bt_window_switch(struct vcpu *v, struct bt *b)
@@ -81,14 +70,16 @@ void bt_window_switch(struct vcpu *v, struct bt *b)
 
 	pthread_mutex_lock(&b->window_lock);
 	if (!w->on) {
-		*w = (struct bt_window){ .on = true, .left = b->in.left, .user = v->cpl == 3, .began = host_ns() };
-		look_at_blocks(b, true);
+		*w = (struct bt_window){
+			.on = true, .left = b->in.left, .user = v->cpl == 3, .began = host_ns()
+		};
+		bt_cache_each(b, forget_runs);
 		b->unbound = !b->counting;
 		b->counting = true;
 	} else {
 		bt_window_note(v, b);
 		w->ns = host_ns() - w->began;
-		look_at_blocks(b, false);
+		bt_cache_each(b, consider);
 		w->on = false;
 		if (b->unbound)
 			b->counting = false;
@@ -143,11 +134,12 @@ static void tell_window(struct bt *b, const struct tell *t)
 	t->fn(t->opaque, NULL, "window_ms", w.ns / 1000000);
 	t->fn(t->opaque, NULL, "kernel_instructions_per_second",
 		(uint64_t)((double)w.ran[0] * 1e9 / (double)w.ns));
-	t->fn(t->opaque, NULL, "user_instructions_per_second", (uint64_t)((double)w.ran[1] * 1e9 / (double)w.ns));
+	t->fn(t->opaque, NULL, "user_instructions_per_second",
+		(uint64_t)((double)w.ran[1] * 1e9 / (double)w.ns));
 	for (unsigned k = 0; k < w.tops; k++) {
 		snprintf(name, sizeof(name), "%016llx %s%s %u", (unsigned long long)w.top[k].la,
-			w.top[k].mode & BT_SUPER ? "kernel" : "user", (w.top[k].mode & 3) == BT_64 ? "64" : "32",
-			w.top[k].count);
+			w.top[k].mode & BT_SUPER ? "kernel" : "user",
+			(w.top[k].mode & 3) == BT_64 ? "64" : "32", w.top[k].count);
 		t->fn(t->opaque, "blocks", name, weight(&w.top[k]));
 	}
 }
