@@ -135,7 +135,7 @@ int insn_movs(struct vcpu *v, const struct insn *i)
 		if (!o.repeat)
 			break;
 		if (interrupted(v) && count_left(v, &o))
-			return INSN_JUMP;
+			return INSN_AGAIN;
 	}
 	return INSN_NEXT;
 }
@@ -185,7 +185,7 @@ int insn_stos(struct vcpu *v, const struct insn *i)
 		if (!o.repeat)
 			break;
 		if (interrupted(v) && count_left(v, &o))
-			return INSN_JUMP;
+			return INSN_AGAIN;
 	}
 	return INSN_NEXT;
 }
@@ -203,7 +203,7 @@ static int step_through(struct vcpu *v, const struct insn *i, const struct strin
 		if (!o->repeat || (go_on && !go_on(v, i)))
 			break;
 		if (interrupted(v) && count_left(v, o))
-			return INSN_JUMP;
+			return INSN_AGAIN;
 	}
 	return INSN_NEXT;
 }

@@ -33,6 +33,8 @@ struct machine_config {
 	unsigned cpus;
 	const struct engine *engine;
 	struct engine_options engine_options;
+	char *trace; /* NULL: nothing is traced */
+	uint64_t trace_from, trace_count;
 	char *kernel, *append;
 	GPtrArray *initrds; /* "FILE" or "FILE ARGUMENTS" */
 	struct drive_config ide[2][2];

@@ -17,6 +17,7 @@
 #include "console/terminal.h"
 #include "console/textscreen.h"
 #include "monitor/cpu/vcpu.h"
+#include "monitor/engine/trace.h"
 #include "monitor/machine/pc.h"
 
 /* Exit statuses (docs/man/serai-run.1). */
@@ -51,6 +52,7 @@ struct cpu_thread {
 	uint64_t budget;       /* instructions to run when resumed; UINT64_MAX: no end */
 	/* stats.c: counted when the window began; per second in it */
 	uint64_t window_from, window_rate;
+	struct tracer tracer; /* its file is NULL: nothing is traced */
 };
 
 /* A serial port's host end. */
@@ -73,6 +75,7 @@ struct machine {
 	struct vcpu *vcpus; /* page-aligned array */
 	struct cpu_thread *threads;
 	unsigned cpus_made;
+	FILE *trace; /* NULL: none */
 
 	/* vCPU threads park here */
 	pthread_mutex_t park;

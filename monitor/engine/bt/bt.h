@@ -110,6 +110,7 @@ struct bt {
 	uint64_t entered;  /* vcpu.bt.left when translated code was last entered */
 	uint64_t held;     /* budget kept back while the interpreter does one instruction */
 	bool counting;
+	int64_t least; /* what must be left of the budget to go on */
 	bool unbound; /* what it counts for is a window only */
 	unsigned quick; /* place that the last access of user code got */
 	struct bt_context contexts[64];
@@ -135,6 +136,12 @@ struct bt {
 	size_t fixed;                /* end of that code */
 	uint8_t signal_stack[64u << 10];
 };
+
+/* Instructions in a block at most. */
+static inline unsigned bt_limit(const struct vcpu *v)
+{
+	return v->block_limit ? v->block_limit : BT_BLOCK_MAX;
+}
 
 /* What a jump to be linked may leave out: the target's look at attention when it leads forward. */
 enum bt_link { LINK_ANY, LINK_FORWARD, LINK_FORWARD_VECTORS };

@@ -485,7 +485,7 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 	u->mode = mode;
 	u->width = (mode & 3) == BT_64 ? 8 : 4;
 	u->start = offset;
-	u->limit = second ? 1 : BT_BLOCK_MAX;
+	u->limit = second ? 1 : bt_limit(v);
 	*k = (struct bt_block){ .guest = page->host + offset,
 		.la = v->s.rip,
 		.page = page,

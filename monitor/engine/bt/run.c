@@ -41,7 +41,9 @@ int bt_call_site(struct vcpu *v, const struct bt_site *site)
 		v->bt.rest = 0;
 		return 0;
 	}
-	if (r != INSN_JUMP)
+	if (r == INSN_AGAIN)
+		v->bt.rest++; /* not carried out yet */
+	else if (r != INSN_JUMP)
 		v->s.rip += site->insn.len;
 	if (r == INSN_SHADOW) {
 		v->s.irq_shadow = SHADOW_STI;
@@ -253,7 +255,7 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 
 static unsigned extra_mode(const struct vcpu *v, const struct bt *b)
 {
-	return (v->cpl ? 0 : BT_SUPER) | (v->cpl && (v->s.cr4 & CR4_TSD) ? 0 : BT_TSC) |
+	return (v->cpl ? 0 : BT_SUPER) | ((v->cpl && (v->s.cr4 & CR4_TSD)) || v->outside ? 0 : BT_TSC) |
 	       (b->counting ? BT_COUNT : 0) | (b->window.on ? BT_TALLY : 0) | (v->precise_flags ? BT_PRECISE : 0);
 }
 
@@ -281,7 +283,7 @@ static void run_block(struct vcpu *v, struct bt *b)
 	update_context(v, b, mode);
 	k = find_block(v, b, mode);
 	v->bt.link = NULL;
-	if (!k || (b->counting && b->in.left < BT_BLOCK_MAX)) {
+	if (!k || (b->counting && b->in.left < bt_limit(v))) {
 		one_instruction(v, b, false);
 		return;
 	}
@@ -332,7 +334,7 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 			if (interp_attend(v, &b->in, &why))
 				return why;
 		}
-		if ((int64_t)b->in.left <= 0)
+		if ((int64_t)b->in.left < b->least)
 			return VCPU_RAN_BUDGET;
 		if (!atomic_load_explicit(&v->attention, memory_order_relaxed))
 			run_block(v, b);
@@ -365,6 +367,7 @@ static enum vcpu_exit bt_run(struct vcpu *v, uint64_t budget)
 	b->in.left = b->in.counted = MIN_OF(budget, (uint64_t)INT64_MAX);
 	b->counting = budget != UINT64_MAX || b->window.on;
 	b->window.left = b->in.left;
+	b->least = v->soft_budget ? bt_limit(v) : 1;
 	b->entered = v->bt.left = 0;
 	v->bt.link = NULL;
 	v->bt.single = 0;
