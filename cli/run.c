@@ -180,7 +180,7 @@ static const struct option options[] = {
 	{ "cdrom", "FILE", apply_cdrom, NULL, "ISO image in the CD-ROM drive" },
 	{ "floppy", "FILE", apply_floppy, NULL, "floppy image, up to two" },
 	{ "boot", "disk|cdrom|floppy", apply_boot, NULL, "what the firmware boots first" },
-	{ "engine", "auto|interp|bt", NULL, "engine", "how guest code runs" },
+	{ "engine", "auto|interp|bt|diff", NULL, "engine", "how guest code runs" },
 	{ "perf-map", NULL, NULL, "engine.perfMap", "bt: name translated code for perf, in /tmp/perf-PID.map" },
 	{ "trace", "FILE", NULL, "engine.trace", "write instructions as they are carried out" },
 	{ "trace-from", "N", NULL, "engine.traceFrom", "... from the Nth on" },

@@ -21,7 +21,7 @@ _serai()
 	run)
 		case $prev in
 		--boot) COMPREPLY=($(compgen -W "disk cdrom floppy" -- "$cur")) ;;
-		--engine) COMPREPLY=($(compgen -W "auto interp bt" -- "$cur")) ;;
+		--engine) COMPREPLY=($(compgen -W "auto interp bt diff" -- "$cur")) ;;
 		--serial) COMPREPLY=($(compgen -W "stdio none pty file:" -- "$cur")) ;;
 		--display) COMPREPLY=($(compgen -W "auto none text" -- "$cur")) ;;
 		--log) COMPREPLY=($(compgen -W "error warn info debug trace" -- "$cur")) ;;

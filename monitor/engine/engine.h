@@ -43,6 +43,7 @@ struct engine {
 
 extern const struct engine engine_interp;
 extern const struct engine engine_bt;
+extern const struct engine engine_diff; /* both at once, compared */
 
 /* NULL when there is no engine of that name. */
 const struct engine *engine_by_name(const char *name);

@@ -39,7 +39,7 @@ static bool read_memory(struct machine_config *c, const struct vmx *vmx, GError 
 /* The fastest engine that has proved itself, or the one that was asked for. */
 static bool read_engine(struct machine_config *c, const struct vmx *vmx, GError **error)
 {
-	static const char *const by_preference[] = { "kvm", "interp", "bt" }; /* bt is young: only by name */
+	static const char *const by_preference[] = { "kvm", "interp", "bt", "diff" }; /* behind interp: only by name */
 	const char *name = vmx_get_string(vmx, "engine", "auto");
 	g_autoptr(GString) have = g_string_new("auto");
 	bool automatic = strcmp(name, "auto") == 0;
