@@ -42,6 +42,7 @@ static bool help(const char *topic, GError **error)
 	     "\n"
 	     "VM is a .vmx file, a name or a process number; it may be left out while only one VM runs.\n"
 	     "list, screen, status and stats take --json: one object a line, for programs.\n"
+	     "stats measures for a second first; --window MS: for so long.\n"
 	     "Exit status: 0 done, 1 host error, 2 bad usage or configuration; serai run has more.");
 	return true;
 }

@@ -11,7 +11,7 @@ _serai()
 	fi
 	local commands="run list screen status stats pause resume reset powerbutton save quit help version"
 	local options="--kernel --initrd --append --mem --cpus --disk --cdrom --floppy --boot --engine --serial --display
-		--no-reboot --restore --log --set"
+		--perf-map --trace --trace-from --trace-count --no-reboot --restore --log --set"
 
 	if [ "$COMP_CWORD" = 1 ]; then
 		COMPREPLY=($(compgen -W "$commands" -- "$cur"))
@@ -21,14 +21,14 @@ _serai()
 	run)
 		case $prev in
 		--boot) COMPREPLY=($(compgen -W "disk cdrom floppy" -- "$cur")) ;;
-		--engine) COMPREPLY=($(compgen -W "auto interp bt" -- "$cur")) ;;
+		--engine) COMPREPLY=($(compgen -W "auto interp bt diff" -- "$cur")) ;;
 		--serial) COMPREPLY=($(compgen -W "stdio none pty file:" -- "$cur")) ;;
 		--display) COMPREPLY=($(compgen -W "auto none text" -- "$cur")) ;;
 		--log) COMPREPLY=($(compgen -W "error warn info debug trace" -- "$cur")) ;;
-		--kernel | --initrd | --disk | --cdrom | --floppy | --restore)
+		--kernel | --initrd | --disk | --cdrom | --floppy | --restore | --trace)
 			compopt -o filenames 2>/dev/null
 			COMPREPLY=($(compgen -f -- "$cur")) ;;
-		--append | --mem | --cpus | --set) ;;
+		--append | --mem | --cpus | --set | --trace-from | --trace-count) ;;
 		*)
 			if [[ $cur == -* ]]; then
 				COMPREPLY=($(compgen -W "$options" -- "$cur"))
@@ -41,8 +41,12 @@ _serai()
 	help) COMPREPLY=($(compgen -W "$commands" -- "$cur")) ;;
 	version) ;;
 	*)
-		if [[ $cur == -* && ${COMP_WORDS[1]} == @(screen|status|stats) ]]; then
+		if [ "$prev" = --window ]; then return; fi
+		if [[ $cur == -* && ${COMP_WORDS[1]} == @(screen|status) ]]; then
 			COMPREPLY=($(compgen -W "--json" -- "$cur"))
+			return
+		elif [[ $cur == -* && ${COMP_WORDS[1]} == stats ]]; then
+			COMPREPLY=($(compgen -W "--json --window" -- "$cur"))
 			return
 		fi
 		compopt -o filenames 2>/dev/null

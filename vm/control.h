@@ -7,7 +7,8 @@
  * Answer:   {"version":1,"ok":true, ...}   or {"version":1,"ok":false,"error":"..."}
  *   status:  "name", "config", "pid", "state" ("running", "paused", "off"), "engine", "cpus", "memory" (MiB)
  *   screen:  "text" (lines), "columns", "rows", "cursor_column", "cursor_row"; an error in graphics modes
- *   stats:   "text" (a counter a line), "cpuN" objects of counters
+ *   stats:   "text" (a counter a line), "cpuN" objects of counters, with objects of counters of one kind in them
+ *   measure: (takes "ms") engines look at themselves more closely from now on, until then or the next stats
  * A request on a connection is answered before the next is read.
  *
  * Sockets live in one directory a person owns alone (mode 0700), named by process: PID.sock.

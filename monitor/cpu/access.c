@@ -58,6 +58,8 @@ static struct target translate(struct vcpu *v, uint64_t la, unsigned access)
 		cpu_page_fault(v, la, w.error);
 	t.gpa = w.gpa;
 	t.host = is_apic(v, w.gpa) ? NULL : phys_host(v, w.gpa, access & ACC_WRITE);
+	if (unlikely(v->writes != NULL) && t.host && kind == TLB_WRITE)
+		v->writes(v, t.host);
 	if (t.host && kind == TLB_WRITE && ram_contains(v->mem->ram, t.host) &&
 		(v->mem->ram->page_flags[ram_offset(v->mem->ram, t.host) >> PAGE_SHIFT] & RAM_PAGE_CODE))
 		return t;

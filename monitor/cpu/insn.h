@@ -18,10 +18,11 @@ struct insn;
 
 /*
  * Carry out one instruction.  INSN_NEXT: go on behind it (the caller advances RIP); INSN_JUMP: RIP is set,
- * look anew; INSN_SHADOW: as NEXT, but no interrupt before the next instruction is done (STI).
+ * look anew; INSN_SHADOW: as NEXT, but no interrupt before the next instruction is done (STI); INSN_AGAIN: a repeated
+ * one was interrupted, RIP is still its own and it does not count as carried out.
  */
 typedef int insn_fn(struct vcpu *v, const struct insn *i);
-enum { INSN_NEXT, INSN_JUMP, INSN_SHADOW };
+enum { INSN_NEXT, INSN_JUMP, INSN_SHADOW, INSN_AGAIN };
 
 /* gpr[] indices that stand for something else. */
 #define GPR_RIP  16

@@ -220,7 +220,7 @@ bool msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 		return v->platform->apic_msr_read(v->platform->opaque, v->index, msr, value);
 	switch (msr) {
 	case MSR_TSC:
-		*value = vcpu_tsc(v);
+		*value = vcpu_outside(v, vcpu_tsc(v));
 		return true;
 	case MSR_TSC_ADJUST:
 		*value = v->s.tsc_adjust;
@@ -287,7 +287,7 @@ bool msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	}
 	switch (msr) {
 	case MSR_TSC: {
-		uint64_t delta = value - vcpu_tsc(v);
+		uint64_t delta = value - vcpu_outside(v, vcpu_tsc(v));
 
 		v->s.tsc_offset += delta;
 		v->s.tsc_adjust += delta;

@@ -41,6 +41,8 @@ static bool entry_mark(struct vcpu *v, uint64_t gpa, unsigned size, uint64_t old
 	/* Writes that go elsewhere than reads (ROM over RAM) would never be seen in the entry. */
 	if ((old & bits) == bits || !p || p != phys_host(v, gpa, false))
 		return true;
+	if (unlikely(v->writes != NULL))
+		v->writes(v, p);
 	if (size == 8)
 		return __atomic_compare_exchange_n(
 			(uint64_t *)p, &old, old | bits, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);

@@ -98,7 +98,7 @@ static int stop_midway(struct vcpu *v)
 {
 	if (v->cpuid->intel && (vcpu_has_work(v) || debug_wants_steps(v)))
 		v->s.rflags |= FLAG_RF;
-	return INSN_JUMP;
+	return INSN_AGAIN;
 }
 
 /* Bulk MOVS upward; elements done, 0: do it one by one. */

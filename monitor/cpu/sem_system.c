@@ -444,7 +444,7 @@ int insn_rdtsc(struct vcpu *v, const struct insn *i)
 {
 	if ((v->s.cr4 & CR4_TSD) && v->cpl)
 		cpu_raise_error(v, EXC_GP, 0);
-	set_pair(v, vcpu_tsc(v));
+	set_pair(v, vcpu_outside(v, vcpu_tsc(v)));
 	if (i->mnemonic == ZYDIS_MNEMONIC_RDTSCP)
 		v->s.gpr[R_CX] = v->s.tsc_aux & 0xffffffffu;
 	return INSN_NEXT;
@@ -531,6 +531,8 @@ int insn_random(struct vcpu *v, const struct insn *i)
 		cpu_raise(v, EXC_UD);
 	for (unsigned k = 0; k < 64 && !ok; k++)
 		__asm__ volatile("rdrand %0; setc %1" : "=r"(value), "=qm"(ok) : : "cc");
+	ok = (unsigned char)vcpu_outside(v, ok);
+	value = vcpu_outside(v, value);
 	gpr_write(v, i->r[0], false, i->opsize, ok ? value : 0);
 	v->cc = ok ? CC_CF : 0;
 	return INSN_NEXT;

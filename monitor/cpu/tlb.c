@@ -272,6 +272,17 @@ void tlb_flush_code(struct vcpu *v)
 	new_generations(t);
 }
 
+void tlb_flush_writes(struct vcpu *v)
+{
+	struct tlb *t = v->tlb;
+
+	flush_table(&t->super[TLB_SUPER_OPEN][TLB_WRITE]);
+	flush_table(&t->super[TLB_SUPER_CLOSED][TLB_WRITE]);
+	for (unsigned k = 0; k < TLB_SPACES; k++)
+		flush_table(&t->space[k].table[TLB_WRITE]);
+	forget_quick(v);
+}
+
 static struct tlb_table *table_of(struct tlb *t, enum tlb_view view, enum tlb_kind kind)
 {
 	if (view == TLB_USER)

@@ -125,6 +125,9 @@ void tlb_switch(struct vcpu *v, unsigned pcid, bool keep);
 /* INVLPG. */
 void tlb_flush_page(struct vcpu *v, uint64_t la);
 
+/* No page may be written without a look-up. */
+void tlb_flush_writes(struct vcpu *v);
+
 /* All records of pages of code are gone. */
 void tlb_flush_code(struct vcpu *v);
 

@@ -128,6 +128,7 @@ struct cpuid_table {
 struct tlb;
 struct tlb_entry;
 struct engine;
+struct engine_options;
 
 /* An exception or interrupt on its way into the guest. */
 struct cpu_event {
@@ -199,7 +200,10 @@ struct vcpu {
 		uint64_t jump_tag[VCPU_JUMPS]; /* the jump cache: linear address ^ context; 0: empty */
 		const uint8_t *jump_host[VCPU_JUMPS];
 	} bt;
+	_Atomic bool measure; /* anyone, and asks for attention: the engine measures itself more closely, at a cost */
 	bool precise_flags; /* bt: flags are right in every frame, not only where they will be read */
+	bool soft_budget;   /* bt: end before the budget does, where the next block might not fit in it */
+	unsigned block_limit; /* bt: instructions in a block at most, 0: as many as there may be */
 	uint64_t debug_hits;         /* DR6 bits of watchpoints met by the instruction that runs */
 	uint32_t host_mxcsr;         /* what C code runs with; generated code goes back to it */
 	_Atomic uint8_t sipi_vector; /* of the last VCPU_SIPI */
@@ -214,9 +218,15 @@ struct vcpu {
 
 	struct tlb *tlb;
 	const struct engine *engine;
+	const struct engine_options *engine_options; /* NULL: none is set */
 	void *engine_data;
 	/* The engine's: this vCPU wrote bytes of RAM in a page marked RAM_PAGE_CODE. */
 	void (*code_written)(struct vcpu *v, uint64_t ram_offset, uint64_t len);
+	/* For engines that repeat or compare runs; both may be NULL.  A value that no state determines (time,
+	 * randomness) was found: what to use.  The page of RAM at this host address is about to be written: once, or
+	 * until tlb_flush_writes any number of times. */
+	uint64_t (*outside)(struct vcpu *v, uint64_t value);
+	void (*writes)(struct vcpu *v, const uint8_t *host);
 
 	struct vcpu_stats {
 		_Atomic uint64_t instructions;
@@ -267,6 +277,12 @@ void vcpu_settle(struct vcpu *v);
 static inline uint64_t vcpu_tsc(const struct vcpu *v)
 {
 	return vclock_tsc(v->clock) + v->s.tsc_offset;
+}
+
+/* A value from outside, as it is to be used. */
+static inline uint64_t vcpu_outside(struct vcpu *v, uint64_t value)
+{
+	return unlikely(v->outside != NULL) ? v->outside(v, value) : value;
 }
 
 /* RFLAGS with the arithmetic flags filled in from cc, and the other way round. */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const struct engine *const engines[] = { &engine_interp, &engine_bt };
+static const struct engine *const engines[] = { &engine_interp, &engine_bt, &engine_diff };
 
 const struct engine *engine_by_name(const char *name)
 {

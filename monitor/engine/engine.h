@@ -20,6 +20,14 @@ enum vcpu_exit {
 	VCPU_RAN_BROKEN,       /* the engine met its own fault (logged): the VM cannot go on */
 };
 
+/* What to do beside running guest code. */
+struct engine_options {
+	bool perf_map; /* bt: tell perf where translated code lies (bt/perf.c) */
+};
+
+/* A number that an engine tells of itself; group: what its name is one of, NULL: nothing. */
+typedef void engine_tell_fn(void *opaque, const char *group, const char *name, uint64_t value);
+
 struct engine {
 	const char *name;
 	bool (*fits)(GError **error); /* can it run on this host? NULL: on any */
@@ -30,10 +38,13 @@ struct engine {
 	/* The bytes at this RAM offset changed behind the engine's back (DMA, another vCPU). */
 	void (*invalidate)(struct vcpu *v, uint64_t ram_offset, uint64_t len);
 	void (*destroy)(struct vcpu *v);
+	/* Any thread, while the vCPU runs: what there is to tell beside vcpu.stats.  May be NULL. */
+	void (*tell)(struct vcpu *v, engine_tell_fn *fn, void *opaque);
 };
 
 extern const struct engine engine_interp;
 extern const struct engine engine_bt;
+extern const struct engine engine_diff; /* both at once, compared */
 
 /* NULL when there is no engine of that name. */
 const struct engine *engine_by_name(const char *name);

@@ -49,7 +49,7 @@ static bool fits(const struct engine *e)
 /* The fastest engine that works on this host, or the one that was asked for. */
 static bool read_engine(struct machine_config *c, const struct vmx *vmx, GError **error)
 {
-	static const char *const by_preference[] = { "kvm", "bt", "interp" };
+	static const char *const by_preference[] = { "kvm", "bt", "interp", "diff" }; /* diff: only by name */
 	const char *name = vmx_get_string(vmx, "engine", "auto");
 	g_autoptr(GString) have = g_string_new("auto");
 	bool automatic = strcmp(name, "auto") == 0;
@@ -67,7 +67,10 @@ static bool read_engine(struct machine_config *c, const struct vmx *vmx, GError 
 		return vmx_refuse(vmx, "engine", error, "no such engine here; there is %s", have->str);
 	if (automatic)
 		log_info("engine", "auto: %s, the fastest there is", c->engine->name);
-	return true;
+	c->trace = vmx_get_path(vmx, "engine.trace");
+	return vmx_get_uint(vmx, "engine.traceFrom", 0, 0, INT64_MAX, &c->trace_from, error) &&
+	       vmx_get_uint(vmx, "engine.traceCount", INT64_MAX, 0, INT64_MAX, &c->trace_count, error) &&
+	       vmx_get_bool(vmx, "engine.perfMap", false, &c->engine_options.perf_map, error);
 }
 
 static bool read_drive(struct drive_config *d, const struct vmx *vmx, const char *prefix, GError **error)
@@ -291,6 +294,7 @@ void machine_config_free(struct machine_config *c)
 	g_free(c->name);
 	g_free(c->vmx_path);
 	g_free(c->kernel);
+	g_free(c->trace);
 	g_free(c->append);
 	g_free(c->bios_path);
 	g_free(c->vga_bios_path);

@@ -32,6 +32,9 @@ struct machine_config {
 	uint64_t ram_bytes;
 	unsigned cpus;
 	const struct engine *engine;
+	struct engine_options engine_options;
+	char *trace; /* NULL: nothing is traced */
+	uint64_t trace_from, trace_count;
 	char *kernel, *append;
 	GPtrArray *initrds; /* "FILE" or "FILE ARGUMENTS" */
 	struct drive_config ide[2][2];

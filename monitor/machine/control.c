@@ -65,24 +65,64 @@ static bool run_screen(struct machine *m, const struct json *request, GString *s
 	return true;
 }
 
-static void add_counter(void *opaque, const char *name, uint64_t value)
+struct counters {
+	GString *s, *group;
+	char *name; /* of the group */
+};
+
+static void end_group(struct counters *c)
 {
-	json_add_uint(opaque, name, value);
+	if (!c->name)
+		return;
+	g_string_append_c(c->group, '}');
+	json_add_raw(c->s, c->name, c->group->str);
+	g_clear_pointer(&c->name, g_free);
+}
+
+/* Those of a group come one after the other: an object in the object. */
+static void add_counter(void *opaque, const char *group, const char *name, uint64_t value)
+{
+	struct counters *c = opaque;
+
+	if (g_strcmp0(group, c->name) != 0) {
+		end_group(c);
+		g_string_assign(c->group, "{");
+		c->name = g_strdup(group);
+	}
+	json_add_uint(group ? c->group : c->s, name, value);
+}
+
+static bool run_measure(struct machine *m, const struct json *request, GString *s, GError **error)
+{
+	const char *text = json_get(request, "ms");
+	guint64 ms = text ? g_ascii_strtoull(text, NULL, 10) : 1000;
+
+	(void)s;
+	if (!ms || ms > 60000)
+		return fail(error, SERAI_ERROR_CONFIG, "\"ms\" must be 1 to 60000");
+	if (m->paused)
+		return fail(error, SERAI_ERROR_STATE, "the VM is paused");
+	stats_begin_window(m, (unsigned)ms);
+	return true;
 }
 
 static bool run_stats(struct machine *m, const struct json *request, GString *s, GError **error)
 {
-	g_autofree char *text = prompt_stats(m);
+	g_autofree char *text = NULL;
 
 	(void)request, (void)error;
+	stats_end_window(m);
+	text = stats_text(m);
 	json_add_string(s, "text", text);
 	for (unsigned i = 0; i < m->cpus_made; i++) {
-		g_autoptr(GString) counters = g_string_new("{");
+		g_autoptr(GString) all = g_string_new("{"), group = g_string_new(NULL);
+		struct counters counters = { all, group, NULL };
 		g_autofree char *name = g_strdup_printf("cpu%u", i);
 
-		prompt_each_counter(m, i, add_counter, counters);
-		g_string_append_c(counters, '}');
-		json_add_raw(s, name, counters->str);
+		stats_each(m, i, add_counter, &counters);
+		end_group(&counters);
+		g_string_append_c(all, '}');
+		json_add_raw(s, name, all->str);
 	}
 	return true;
 }
@@ -140,6 +180,7 @@ static const struct request_row rows[] = {
 	{ "status", run_status },
 	{ "screen", run_screen },
 	{ "stats", run_stats },
+	{ "measure", run_measure },
 	{ "pause", run_pause },
 	{ "resume", run_resume },
 	{ "reset", run_reset },

@@ -17,6 +17,7 @@
 #include "console/terminal.h"
 #include "console/textscreen.h"
 #include "monitor/cpu/vcpu.h"
+#include "monitor/engine/trace.h"
 #include "monitor/machine/pc.h"
 
 /* Exit statuses (docs/man/serai-run.1). */
@@ -49,6 +50,9 @@ struct cpu_thread {
 	bool parked;
 	_Atomic uint32_t wake; /* counts raises; what a halted vCPU sleeps on */
 	uint64_t budget;       /* instructions to run when resumed; UINT64_MAX: no end */
+	/* stats.c: counted when the window began; per second in it */
+	uint64_t window_from, window_rate;
+	struct tracer tracer; /* its file is NULL: nothing is traced */
 };
 
 /* A serial port's host end. */
@@ -71,6 +75,7 @@ struct machine {
 	struct vcpu *vcpus; /* page-aligned array */
 	struct cpu_thread *threads;
 	unsigned cpus_made;
+	FILE *trace; /* NULL: none */
 
 	/* vCPU threads park here */
 	pthread_mutex_t park;
@@ -99,6 +104,8 @@ struct machine {
 	struct lineedit edit;
 	struct keymap keymap;
 	struct textscreen shown;
+	guint window_timer;   /* while engines measure themselves (stats.c) */
+	int64_t window_began; /* microseconds */
 	guint stdin_watch, screen_timer, key_timer, feed_timer, claim_timer;
 	uint8_t keys[1024]; /* typed, not yet the keyboard's */
 	size_t keys_len;
@@ -192,10 +199,16 @@ char *io_screen_text(struct machine *m, struct vga_text_info *info, bool *graphi
 
 /* One line typed at the monitor prompt; false: leave the prompt. */
 bool prompt_line(struct machine *m, const char *line);
-/* A vCPU's counters, and those of all as text (g_free). */
-void prompt_each_counter(struct machine *m, unsigned cpu,
-	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
-char *prompt_stats(struct machine *m);
+
+/* ---- stats.c
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* A vCPU's counters; those of all as text (g_free). */
+void stats_each(struct machine *m, unsigned cpu, engine_tell_fn *fn, void *opaque);
+char *stats_text(struct machine *m);
+/* The engines measure themselves more closely for so long, from now on; or end what is left of such a window. */
+void stats_begin_window(struct machine *m, unsigned ms);
+void stats_end_window(struct machine *m);
 
 /* ---- control.c
  * --------------------------------------------------------------------------------------------------- */

@@ -298,49 +298,6 @@ static void info_irq(struct machine *m)
 	pthread_mutex_unlock(&pc->mem.lock);
 }
 
-void prompt_each_counter(struct machine *m, unsigned cpu,
-	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque)
-{
-	const struct vcpu_stats *t = &m->vcpus[cpu].stats;
-	const struct {
-		const char *name;
-		uint64_t value;
-	} rows[] = {
-		{ "instructions", atomic_load(&t->instructions) },
-		{ "tlb_misses", atomic_load(&t->tlb_misses) },
-		{ "exceptions", atomic_load(&t->exceptions) },
-		{ "interrupts", atomic_load(&t->interrupts) },
-		{ "io", atomic_load(&t->io) },
-		{ "mmio", atomic_load(&t->mmio) },
-		{ "code_pages", atomic_load(&t->code_pages) },
-		{ "code_flushes", atomic_load(&t->code_flushes) },
-	};
-
-	for (size_t r = 0; r < ARRAY_LEN(rows); r++)
-		fn(opaque, rows[r].name, rows[r].value);
-}
-
-struct stats_text {
-	GString *s;
-	unsigned cpu;
-};
-
-static void stats_line(void *opaque, const char *name, uint64_t value)
-{
-	struct stats_text *t = opaque;
-
-	g_string_append_printf(t->s, "cpu%u.%s %" PRIu64 "\n", t->cpu, name, value);
-}
-
-char *prompt_stats(struct machine *m)
-{
-	struct stats_text t = { g_string_new(NULL), 0 };
-
-	for (; t.cpu < m->cpus_made; t.cpu++)
-		prompt_each_counter(m, t.cpu, stats_line, &t);
-	return g_string_free(t.s, FALSE);
-}
-
 static bool run_info(struct machine *m, char **words, unsigned count)
 {
 	g_autofree char *stats = NULL;
@@ -354,7 +311,7 @@ static bool run_info(struct machine *m, char **words, unsigned count)
 	} else if (strcmp(what, "irq") == 0) {
 		info_irq(m);
 	} else if (strcmp(what, "stats") == 0) {
-		stats = prompt_stats(m);
+		stats = stats_text(m);
 		io_print(m, stats);
 	} else if (strcmp(what, "status") == 0) {
 		say(m, "%s, engine %s, %u processors, %" PRIu64 " MiB, up %" PRId64 " ms\n",

@@ -8,6 +8,8 @@
  */
 #include "monitor/machine/machine.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
@@ -66,7 +68,8 @@ static void run_once(struct cpu_thread *t)
 {
 	struct machine *m = t->machine;
 	uint32_t seen = atomic_load(&t->wake);
-	enum vcpu_exit why = m->config.engine->run(t->vcpu, t->budget);
+	enum vcpu_exit why = unlikely(t->tracer.file) ? trace_run(&t->tracer, t->vcpu, t->budget)
+						      : m->config.engine->run(t->vcpu, t->budget);
 
 	switch (why) {
 	case VCPU_RAN_KICKED:
@@ -108,6 +111,11 @@ bool cpus_create(struct machine *m, GError **error)
 {
 	size_t size = sizeof(*m->vcpus) * m->config.cpus;
 
+	if (m->config.trace) {
+		m->trace = fopen(m->config.trace, "we");
+		if (!m->trace)
+			return fail_errno(error, SERAI_ERROR_IO, errno, "%s", m->config.trace);
+	}
 	m->vcpus = aligned_alloc(4096, (size + 4095) & ~4095ul);
 	m->threads = g_new0(struct cpu_thread, m->config.cpus);
 	if (!m->vcpus)
@@ -125,9 +133,13 @@ bool cpus_create(struct machine *m, GError **error)
 		v->arch_capabilities = m->arch_capabilities;
 		v->phys_bits = m->phys_bits;
 		v->engine = m->config.engine;
+		v->engine_options = &m->config.engine_options;
 		m->threads[i].machine = m;
 		m->threads[i].vcpu = v;
 		m->threads[i].budget = UINT64_MAX;
+		m->threads[i].tracer = (struct tracer){ .file = m->trace,
+			.from = m->config.trace_from,
+			.count = m->config.trace_count };
 		if (!vcpu_create(v, error))
 			return false;
 		if (!m->config.engine->create(v, error)) {
@@ -206,4 +218,7 @@ void cpus_destroy(struct machine *m)
 	g_clear_pointer(&m->threads, g_free);
 	free(m->vcpus);
 	m->vcpus = NULL;
+	if (m->trace && fclose(m->trace) != 0)
+		log_warn("machine", "%s: %s", m->config.trace, strerror(errno));
+	m->trace = NULL;
 }

@@ -312,6 +312,8 @@ void phys_write(struct physmap *m, uint64_t gpa, const void *buf, uint64_t len)
 		uint64_t n = dma_step(m, gpa, len, &r);
 
 		if (r.wr) {
+			if (unlikely(m->dma != NULL))
+				m->dma(m->dma_opaque, r.wr + (gpa - r.gpa), p, n);
 			copy(r.wr + (gpa - r.gpa), p, n);
 			note_code(m, r.wr + (gpa - r.gpa), n);
 		}

@@ -78,6 +78,9 @@ struct physmap {
 	void (*changed)(void *opaque);
 	void (*code_written)(void *opaque, uint64_t ram_offset, uint64_t len);
 	void *hook_opaque;
+	/* May be NULL: DMA is about to write these bytes to memory at this host address. */
+	void (*dma)(void *opaque, uint8_t *host, const void *bytes, uint64_t len);
+	void *dma_opaque;
 };
 
 void physmap_init(struct physmap *m, struct ram *ram);

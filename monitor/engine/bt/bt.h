@@ -42,6 +42,7 @@ enum bt_mode { BT_NONE, BT_64, BT_32 };
 #define BT_SMAP     0x1000u /* CPL 0, SMAP on, no watchpoints */
 #define BT_WRITABLE 0x800u /* the guest may write the page: what follows a store may not be what it was */
 #define BT_PRECISE  0x100u /* flags are right wherever they can be seen, not only where they are used */
+#define BT_TALLY    0x2000u /* each block counts how often it runs */
 
 struct bt_block;
 
@@ -74,7 +75,10 @@ struct bt_block {
 	const uint8_t *out; /* code that leaves for whatever is at the block's address now */
 	uint32_t size;      /* bytes of the cold part, with this */
 	uint32_t host_size; /* of the code at host_code */
+	uint64_t la;        /* linear address it was first translated at */
+	uint64_t runs;      /* BT_TALLY: in this window */
 	uint16_t point_count, link_count;
+	uint16_t count;     /* guest instructions */
 	uint16_t mode;
 	uint16_t skip;      /* where to enter without a look at attention, bytes from host_code */
 	uint16_t live_flags; /* of the guest's at its head */
@@ -109,6 +113,22 @@ struct bt_ahead {
 	uint16_t live;
 };
 
+#define BT_TOPS 20
+
+/* What one window of measuring found (stats.c). */
+struct bt_window {
+	bool on;
+	bool user;           /* what ran since `left` was noted was the guest's user code */
+	uint64_t left;
+	uint64_t began, ns;  /* host's nanoseconds: its start, its length */
+	uint64_t ran[2];     /* instructions: kernel, user */
+	unsigned tops;
+	struct bt_top {
+		uint64_t la, runs;
+		uint16_t count, mode;
+	} top[BT_TOPS]; /* blocks by instructions carried out, most first */
+};
+
 struct bt {
 	struct interp in; /* first: the interpreter's functions find themselves in vcpu.engine_data */
 	uint8_t *rw, *rx; /* the code cache, written through one mapping and run through the other */
@@ -122,6 +142,8 @@ struct bt {
 	bool counting;
 	bool coin;       /* which of two jump cache entries goes */
 	uint32_t mode;   /* of the code that runs */
+	int64_t least; /* what must be left of the budget to go on */
+	bool unbound; /* what it counts for is a window only */
 	unsigned quick; /* place that the last access of user code got */
 	struct bt_context contexts[64];
 	uint32_t context_count;
@@ -129,6 +151,10 @@ struct bt {
 		uint64_t translated, guest_instructions, evictions, dispatches, links, misses, singles, group_misses,
 			group_failures, killed;
 	} stats;
+	uint64_t semantics[ZYDIS_MNEMONIC_MAX_VALUE + 1]; /* instructions that left translated code, by mnemonic */
+	struct bt_window window;
+	struct bt_perf *perf; /* NULL: perf is told nothing */
+	pthread_mutex_t window_lock; /* over the window's result */
 	/* Code made once (fixed.c). */
 	void (*enter)(const uint8_t *host_code, struct vcpu *v);
 	const uint8_t *exit_lookup;  /* T0: the guest's RIP */
@@ -146,6 +172,12 @@ struct bt {
 	bool stack_gone; /* a signal took it and was left by a jump */
 	uint8_t signal_stack[64u << 10];
 };
+
+/* Instructions in a block at most. */
+static inline unsigned bt_limit(const struct vcpu *v)
+{
+	return v->block_limit ? v->block_limit : BT_BLOCK_MAX;
+}
 
 /* Data in the code of a slow path, behind which two jumps stand: to the look-up again, to what comes after. */
 struct bt_miss {
@@ -177,7 +209,8 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 
 /* ---- cache.c */
 
-bool bt_cache_create(struct bt *b, GError **error);
+/* anonymous: its memory is no file's, as perf wants it. */
+bool bt_cache_create(struct bt *b, bool anonymous, GError **error);
 void bt_cache_destroy(struct bt *b);
 /* Forget everything.  Its pages' lists are the caller's business. */
 void bt_cache_flush(struct vcpu *v, struct bt *b);
@@ -186,6 +219,8 @@ void bt_cache_flush(struct vcpu *v, struct bt *b);
 struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b, uint8_t **hot);
 /* The block made there is whole: it can be found from now on. */
 void bt_cache_insert(struct bt *b, struct bt_block *block);
+/* Every block whose place has not been used again, dead ones too. */
+void bt_cache_each(struct bt *b, void (*fn)(struct bt *b, struct bt_block *k));
 /* Whose code is this? NULL: nobody's. */
 const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx);
 /* This jump into another page leads to the block from now on. */
@@ -202,6 +237,25 @@ struct bt_block *bt_cache_find(
 unsigned bt_insert_jump(struct vcpu *v, struct bt *b, uint64_t la, const uint8_t *host);
 /* Called from translated code: the slot that the block at la now has, or -1: C's business. */
 int bt_lookup(struct vcpu *v, uint64_t la);
+/* ---- stats.c: what the engine tells of itself */
+
+/* vtable's tell. */
+void bt_tell(struct vcpu *v, engine_tell_fn *fn, void *opaque);
+/* A window of measuring begins or ends, as vcpu.measure says. */
+void bt_window_switch(struct vcpu *v, struct bt *b);
+/* What has run since the last call was in the mode that was noted then. */
+void bt_window_note(struct vcpu *v, struct bt *b);
+
+/* ---- perf.c: /tmp/perf-PID.map */
+
+/* Is perf to be told? */
+bool bt_perf_wanted(const struct vcpu *v);
+bool bt_perf_create(struct vcpu *v, struct bt *b, GError **error);
+void bt_perf_destroy(struct bt *b);
+void bt_perf_block(struct bt *b, struct bt_block *k);
+/* Blocks have gone: names of what is left, where the file is this vCPU's alone. */
+void bt_perf_again(struct vcpu *v, struct bt *b);
+void bt_perf_flush(struct bt *b);
 
 /* ---- recover.c: a host exception in translated code, as struct interp's recover */
 int bt_recover(struct vcpu *v, const void *ucontext, uintptr_t pc);

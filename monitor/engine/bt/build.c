@@ -356,6 +356,12 @@ static void emit_head(struct build *u, struct head *h)
 	emit_compare_vcpu(e, u->uses_vectors ? 8 : 4, offsetof(struct vcpu, attention), 0);
 	h->leave[0] = emit_jcc_later(e, CC_NE);
 	u->block->skip = (uint16_t)(e->at - e->start);
+	if (u->mode & BT_TALLY) {
+		struct host_mem runs = mem_at(T0, 0);
+
+		emit_mov_imm(e, T0, (uintptr_t)&u->block->runs);
+		emit_op_mem(e, 8, 0xff, 0, &runs); /* inc */
+	}
 }
 
 /* Not entered after all: vector registers are missing, or out. */
@@ -504,8 +510,9 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 	u->mode = mode;
 	u->width = (mode & 3) == BT_64 ? 8 : 4;
 	u->start = offset;
-	u->limit = second ? 1 : BT_BLOCK_MAX;
+	u->limit = second ? 1 : bt_limit(v);
 	*k = (struct bt_block){ .guest = page->host + offset,
+		.la = v->s.rip,
 		.page = page,
 		.second = second,
 		.mode = (uint16_t)mode };
@@ -527,8 +534,11 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 	}
 	if (second)
 		second->chunks |= 1;
+	k->count = (uint16_t)u->count;
 	b->stats.translated++;
 	b->stats.guest_instructions += u->count;
 	bt_cache_insert(b, k);
+	if (b->perf)
+		bt_perf_block(b, k);
 	return k;
 }

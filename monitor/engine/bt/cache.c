@@ -14,6 +14,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* The same without a file: perf has names only for code that lies in none. */
+static bool map_code_anonymous(struct bt *b, GError **error)
+{
+	b->rw = mmap(NULL, BT_CACHE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (b->rw != MAP_FAILED) /* of shared memory the old size 0 makes a second mapping */
+		b->rx = mremap(b->rw, 0, BT_CACHE_SIZE, MREMAP_MAYMOVE);
+	if (b->rw == MAP_FAILED || b->rx == MAP_FAILED || mprotect(b->rx, BT_CACHE_SIZE, PROT_READ | PROT_EXEC) < 0)
+		return fail_errno(error, SERAI_ERROR_HOST, errno, "mapping translated code");
+	return true;
+}
+
 static bool map_code(struct bt *b, GError **error)
 {
 	int fd = memfd_create("serai-bt", MFD_CLOEXEC);
@@ -34,13 +45,13 @@ static bool map_code(struct bt *b, GError **error)
 	return true;
 }
 
-bool bt_cache_create(struct bt *b, GError **error)
+bool bt_cache_create(struct bt *b, bool anonymous, GError **error)
 {
 	b->buckets = calloc(BT_BUCKETS, sizeof(struct bt_block *));
 	b->build = calloc(1, sizeof(struct build));
 	if (!b->buckets || !b->build)
 		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "memory for the translator");
-	return map_code(b, error);
+	return anonymous ? map_code_anonymous(b, error) : map_code(b, error);
 }
 
 void bt_cache_destroy(struct bt *b)
@@ -75,6 +86,8 @@ void bt_cache_flush(struct vcpu *v, struct bt *b)
 		b->cold_used[r] = 0;
 	}
 	b->region = 0;
+	if (b->perf)
+		bt_perf_again(v, b);
 }
 
 static uint8_t *region_base(const struct bt *b, unsigned r)
@@ -142,6 +155,22 @@ static void evict(struct vcpu *v, struct bt *b, unsigned r)
 	b->cold_used[r] = 0;
 	b->stats.evictions++;
 	forget_jumps(v);
+	if (b->perf)
+		bt_perf_again(v, b);
+}
+
+void bt_cache_each(struct bt *b, void (*fn)(struct bt *b, struct bt_block *k))
+{
+	for (unsigned r = 0; r < BT_REGIONS; r++) {
+		uint8_t *at = region_base(b, r) + region_start(b, r), *end = region_base(b, r) + b->used[r];
+
+		while (at < end) {
+			struct bt_block *k = (struct bt_block *)at;
+
+			fn(b, k);
+			at += k->size;
+		}
+	}
 }
 
 struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b, uint8_t **hot)

@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -28,7 +27,6 @@ static uint64_t tsc_ahead(const struct vcpu *v)
 	return v->clock->tsc_origin - v->clock->host_origin + v->s.tsc_offset;
 }
 
-static unsigned long counts[ZYDIS_MNEMONIC_MAX_VALUE+1];
 /* The interpreter does the instruction at RIP; counted: its block has it in its count already. */
 static void one_instruction(struct vcpu *v, struct bt *b, bool counted)
 {
@@ -223,8 +221,8 @@ static unsigned extra_mode(const struct vcpu *v, const struct bt *b)
 {
 	unsigned smap = !v->cpl && (v->s.cr4 & CR4_SMAP) && v->view != TLB_CHECKED ? BT_SMAP : 0;
 
-	return smap | (v->cpl ? 0 : BT_SUPER) | (v->cpl && (v->s.cr4 & CR4_TSD) ? 0 : BT_TSC) |
-	       (b->counting ? BT_COUNT : 0) | (v->precise_flags ? BT_PRECISE : 0);
+	return smap | (v->cpl ? 0 : BT_SUPER) | ((v->cpl && (v->s.cr4 & CR4_TSD)) || v->outside ? 0 : BT_TSC) |
+	       (b->counting ? BT_COUNT : 0) | (b->window.on ? BT_TALLY : 0) | (v->precise_flags ? BT_PRECISE : 0);
 }
 
 /* What translated code has carried out, off the budget. */
@@ -269,18 +267,21 @@ static bool go_on(struct vcpu *v)
 
 int bt_call_site(struct vcpu *v, const struct bt_site *site)
 {
+	struct bt *b = v->engine_data;
 	int r;
 
 	v->s.rip = v->bt.page + site->offset;
 	v->bt.rest = site->rest;
-	counts[site->insn.mnemonic]++;
+	b->semantics[site->insn.mnemonic]++;
 	r = site->insn.exec(v, &site->insn);
 	v->bt.tsc_ahead = tsc_ahead(v);
 	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed))) {
 		v->bt.rest = 0;
 		return 0;
 	}
-	if (r != INSN_JUMP)
+	if (r == INSN_AGAIN)
+		v->bt.rest++; /* not carried out yet */
+	else if (r != INSN_JUMP)
 		v->s.rip += site->insn.len;
 	if (r == INSN_SHADOW) {
 		v->s.irq_shadow = SHADOW_STI;
@@ -305,7 +306,7 @@ static void run_block(struct vcpu *v, struct bt *b)
 	update_context(v, b, mode);
 	k = find_block(v, b, mode);
 	v->bt.link = NULL;
-	if (!k || (b->counting && b->in.left < BT_BLOCK_MAX)) {
+	if (!k || (b->counting && b->in.left < bt_limit(v))) {
 		one_instruction(v, b, false);
 		return;
 	}
@@ -324,6 +325,7 @@ static void settle_budget(struct vcpu *v, struct bt *b)
 	b->held = 0;
 	v->bt.link = NULL;
 	v->bt.single = 0;
+	bt_window_note(v, b);
 }
 
 static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
@@ -349,12 +351,16 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 	if (v->event.vector >= 0)
 		cpu_deliver(v);
 	for (;;) {
+		if (unlikely(b->window.on))
+			bt_window_note(v, b);
 		if (atomic_load_explicit(&v->attention, memory_order_relaxed)) {
 			v->bt.link = NULL;
+			if (unlikely(b->window.on != atomic_load(&v->measure)))
+				bt_window_switch(v, b);
 			if (interp_attend(v, &b->in, &why))
 				return why;
 		}
-		if ((int64_t)b->in.left <= 0)
+		if ((int64_t)b->in.left < b->least)
 			return VCPU_RAN_BUDGET;
 		if (!atomic_load_explicit(&v->attention, memory_order_relaxed))
 			run_block(v, b);
@@ -385,7 +391,9 @@ static enum vcpu_exit bt_run(struct vcpu *v, uint64_t budget)
 
 	b->in.thread = pthread_self();
 	b->in.left = b->in.counted = MIN_OF(budget, (uint64_t)INT64_MAX);
-	b->counting = budget != UINT64_MAX;
+	b->counting = budget != UINT64_MAX || b->window.on;
+	b->window.left = b->in.left;
+	b->least = v->soft_budget ? bt_limit(v) : 1;
 	b->entered = v->bt.left = 0;
 	v->bt.link = NULL;
 	v->bt.single = 0;
@@ -402,6 +410,8 @@ static enum vcpu_exit bt_run(struct vcpu *v, uint64_t budget)
 	interp_trap_enter(NULL);
 	sigaltstack(&signal_stack, NULL);
 	set_gs_base(before);
+	if (b->perf)
+		bt_perf_flush(b);
 	atomic_fetch_add(&v->stats.instructions, b->in.counted - b->in.left);
 	return why;
 }
@@ -426,9 +436,11 @@ static bool bt_create(struct vcpu *v, GError **error)
 	if (!b)
 		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "memory for the translator");
 	v->engine = &engine_bt;
-	if (!interp_init(v, &b->in, error) || !bt_cache_create(b, error) || !bt_make_fixed_code(b, error))
+	if (!interp_init(v, &b->in, error) || !bt_cache_create(b, bt_perf_wanted(v), error) ||
+		!bt_make_fixed_code(b, error) || !bt_perf_create(v, b, error))
 		return false;
 	bt_cache_flush(v, b);
+	pthread_mutex_init(&b->window_lock, NULL);
 	b->in.code.dropped = forget;
 	b->in.code.flushed = forget_all;
 	b->in.recover = bt_recover;
@@ -441,16 +453,12 @@ static void bt_destroy(struct vcpu *v)
 
 	if (!b)
 		return;
-	if (getenv("BT_STATS"))
-		fprintf(stderr, "bt: translated %lu insns %lu evictions %lu dispatches %lu links %lu misses %lu singles %lu gmiss %lu gfail %lu killed %lu\n", b->stats.translated, b->stats.guest_instructions, b->stats.evictions, b->stats.dispatches, b->stats.links, b->stats.misses, b->stats.singles, b->stats.group_misses, b->stats.group_failures, b->stats.killed);
-	if (getenv("BT_STATS")) { unsigned long h=0,c=0; for (unsigned r=0;r<BT_REGIONS;r++) h+=b->used[r],c+=b->cold_used[r]; fprintf(stderr,"hot %lu cold %lu\n",h,c);}
-	if (getenv("BT_DUMP")) { FILE *f = fopen(getenv("BT_DUMP"), "w"); fwrite(b->rw, 1, BT_CACHE_SIZE, f); fclose(f); }
-	if (getenv("BT_STATS"))
-		for (unsigned k = 0; k <= ZYDIS_MNEMONIC_MAX_VALUE; k++) if (counts[k] > 5000) fprintf(stderr, "   %9lu %s\n", counts[k], ZydisMnemonicGetString(k));
 	b->in.code.dropped = NULL;
 	b->in.code.flushed = NULL;
 	interp_fini(v, &b->in);
+	bt_perf_destroy(b);
 	bt_cache_destroy(b);
+	pthread_mutex_destroy(&b->window_lock);
 	free(b);
 }
 
@@ -461,4 +469,5 @@ const struct engine engine_bt = {
 	.run = bt_run,
 	.invalidate = interp_invalidate,
 	.destroy = bt_destroy,
+	.tell = bt_tell,
 };

@@ -147,7 +147,9 @@ static void step(struct vcpu *v, struct interp *in)
 	v->s.rflags &=
 		~FLAG_RF; /* a fault sets it in its frame again; IRET may set it for the next instruction */
 	r = i->exec(v, i);
-	if (r != INSN_JUMP)
+	if (r == INSN_AGAIN)
+		in->left++;
+	else if (r != INSN_JUMP)
 		v->s.rip += i->len;
 	if (r == INSN_SHADOW)
 		v->s.irq_shadow = SHADOW_STI;
@@ -190,7 +192,8 @@ bool interp_attend(struct vcpu *v, struct interp *in, enum vcpu_exit *why)
 		return true;
 	}
 	if (debug_wants_steps(v) || (v->s.rflags & FLAG_RF)) {
-		step(v, in);
+		if (in->left)
+			step(v, in);
 		atomic_store(&v->attention, 1);
 	}
 	return false;
@@ -236,16 +239,21 @@ look_up:
 				in->left++;
 			if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed)))
 				return;
+			if (unlikely(in->left == 0)) /* what comes next is not to be fetched */
+				return;
 			if (!i->local) {
 				if (unlikely(enough && enough(v)))
 					return;
 				goto look_up;
 			}
 			i = i->link && v->cs_flat ? i->link : follow(v, in, (struct insn *)(uintptr_t)i);
+		} else if (r == INSN_AGAIN) { /* attention is what interrupted it */
+			in->left++;
+			return;
 		} else { /* INSN_SHADOW */
 			v->s.rip += i->len;
 			i++;
-			if (i->exec == interp_run_end) {
+			if (i->exec == interp_run_end || in->left == 0) {
 				v->s.irq_shadow = SHADOW_STI;
 				atomic_store(&v->attention, 1);
 				return;
