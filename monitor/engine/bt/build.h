@@ -168,6 +168,19 @@ static inline bool in_memory(unsigned n)
 
 /* Decode from u->start; false: not even the first instruction can be in a block. */
 bool scan(struct build *u);
+/* What was made from these bytes of the page goes when they are written. */
+void scan_cover(struct build *u, unsigned from, unsigned to);
+/* Of a conditional branch: on flags, not on RCX. */
+bool is_jcc(ZydisMnemonic m);
+
+/* ---- live.c */
+
+/* What the instruction tests, writes, and writes in any case. */
+void note_flags(struct op *o);
+/* Flags that may be read by what starts at this offset of the page. */
+uint16_t live_at(struct build *u, int64_t offset);
+/* live_in and live_out of all instructions; u->live_at_end is known. */
+void find_live_flags(struct build *u);
 
 /* ---- mangle.c */
 
