@@ -162,7 +162,7 @@ static void evict(struct vcpu *v, struct bt *b, unsigned r)
 void bt_cache_each(struct bt *b, void (*fn)(struct bt *b, struct bt_block *k))
 {
 	for (unsigned r = 0; r < BT_REGIONS; r++) {
-		uint8_t *at = region_base(b, r) + region_start(b, r), *end = region_base(b, r) + b->used[r];
+		uint8_t *at = cold_base(b, r), *end = at + b->cold_used[r];
 
 		while (at < end) {
 			struct bt_block *k = (struct bt_block *)at;

@@ -48,11 +48,14 @@ static void add(struct bt *b, const uint8_t *at, size_t size, const char *name)
 
 void bt_perf_block(struct bt *b, struct bt_block *k)
 {
+	const uint8_t *cold = b->rx + ((const uint8_t *)(k + 1) - b->rw);
 	char name[48];
 
 	snprintf(name, sizeof(name), "%s%s_%llx", k->mode & BT_SUPER ? "kernel" : "user",
 		(k->mode & 3) == BT_64 ? "64" : "32", (unsigned long long)k->la);
 	add(b, k->host_code, k->host_size, name);
+	strcat(name, "_rare");
+	add(b, cold, k->size - sizeof(*k), name);
 }
 
 void bt_perf_again(struct vcpu *v, struct bt *b)

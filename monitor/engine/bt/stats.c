@@ -151,7 +151,7 @@ void bt_tell(struct vcpu *v, engine_tell_fn *fn, void *opaque)
 	uint64_t used = 0;
 
 	for (unsigned r = 0; r < BT_REGIONS; r++)
-		used += b->used[r];
+		used += b->used[r] + b->cold_used[r];
 	fn(opaque, NULL, "blocks_translated", b->stats.translated);
 	fn(opaque, NULL, "instructions_translated", b->stats.guest_instructions);
 	fn(opaque, NULL, "code_cache_bytes", used);
