@@ -148,6 +148,8 @@ uint16_t live_at(struct build *u, int64_t offset)
 	struct bt_ahead *m = &u->b->ahead[(uintptr_t)at % ARRAY_LEN(u->b->ahead)];
 	unsigned budget = AHEAD;
 
+	if (offset < 0 || offset >= (int64_t)PAGE_SIZE) /* the page beside it in memory is another one */
+		return STATUS;
 	if (m->at != at || m->version != u->page->version || m->mode != u->mode)
 		*m = (struct bt_ahead){ at, u->page->version, u->mode, live_ahead(u, offset, &budget) };
 	return m->live;
