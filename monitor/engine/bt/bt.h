@@ -8,7 +8,7 @@
  *
  * In translated code:
  *   guest RAX..R13 (RSP too) are themselves, R14 and R15 stay in memory; the host's R14 and R15 are scratch (T0,
- *   T1); GS base is the vCPU.  There is no host stack: signals run on one of their own (run.c).
+ *   T1); GS base is the vCPU.  There is no host stack: signals run on one of their own (recover.c).
  *   At a block's head the guest's flags are in vcpu.cc, unless nobody will read them; the host's are free.
  *   vcpu.bt.vectors_out is 0 while the vector registers and MXCSR are the guest's.
  */
