@@ -81,7 +81,6 @@ struct bt_block {
 	uint16_t count;     /* guest instructions */
 	uint16_t mode;
 	uint16_t skip;      /* where to enter without a look at attention, bytes from host_code */
-	uint16_t live_flags; /* of the guest's at its head */
 	bool dead;          /* its bytes changed, or it was evicted */
 	bool uses_vectors;
 };

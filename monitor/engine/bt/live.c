@@ -180,7 +180,6 @@ void find_live_flags(struct build *u)
 			live = STATUS;
 		o->live_in = live;
 	}
-	u->block->live_flags = live;
 }
 
 void note_flags(struct op *o)

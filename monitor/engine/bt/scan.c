@@ -133,7 +133,7 @@ static void after(struct build *u, struct values *w, const struct op *o)
 
 /* ---- memory accesses and their groups */
 
-static void add_access(struct build *u, struct op *o, const struct values *w, struct access a)
+static void add_access(struct op *o, const struct values *w, struct access a)
 {
 	a.group = -1;
 	a.vid[0] = w->vid[a.base];
@@ -142,7 +142,6 @@ static void add_access(struct build *u, struct op *o, const struct values *w, st
 	a.disp += a.now;
 	if (a.base == GPR_RIP)
 		a.disp += o->offset;
-	(void)u;
 	o->access[o->accesses++] = a;
 }
 
@@ -164,7 +163,7 @@ static void operand_access(struct build *u, struct op *o, const struct values *w
 {
 	const struct insn *i = &o->i;
 
-	add_access(u, o, w,
+	add_access(o, w,
 		(struct access){ .base = i->base,
 			.index = i->index,
 			.scale = i->scale,
@@ -179,7 +178,7 @@ static void operand_access(struct build *u, struct op *o, const struct values *w
 
 static void stack_access(struct build *u, struct op *o, const struct values *w, unsigned base, bool write)
 {
-	add_access(u, o, w,
+	add_access(o, w,
 		(struct access){ .base = (uint8_t)base,
 			.index = GPR_NONE,
 			.seg = S_SS,
@@ -189,9 +188,9 @@ static void stack_access(struct build *u, struct op *o, const struct values *w, 
 			.disp = write ? -(int64_t)u->width : 0 });
 }
 
-static void string_access(struct build *u, struct op *o, const struct values *w, unsigned base, enum tlb_kind kind)
+static void string_access(struct op *o, const struct values *w, unsigned base, enum tlb_kind kind)
 {
-	add_access(u, o, w,
+	add_access(o, w,
 		(struct access){ .base = (uint8_t)base,
 			.index = GPR_NONE,
 			.seg = S_DS,
@@ -466,9 +465,9 @@ static void note_accesses(struct build *u, struct op *o, const struct values *w)
 		stack_access(u, o, w, R_SP, true);
 		break;
 	case K_STRING:
-		string_access(u, o, w, R_DI, TLB_WRITE);
+		string_access(o, w, R_DI, TLB_WRITE);
 		if (o->i.exec == insn_movs)
-			string_access(u, o, w, R_SI, TLB_READ);
+			string_access(o, w, R_SI, TLB_READ);
 		break;
 	case K_POPF:
 	case K_POP:
