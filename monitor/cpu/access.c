@@ -68,6 +68,23 @@ static struct target translate(struct vcpu *v, uint64_t la, unsigned access)
 	return t;
 }
 
+uint8_t *access_ram(struct vcpu *v, uint64_t la, enum tlb_kind kind, bool soft, struct page_walk *w)
+{
+	unsigned access = ACC_USER | (kind == TLB_WRITE ? ACC_WRITE : 0) | (soft ? ACC_SOFT : 0);
+	struct ram *ram = v->mem->ram;
+	uint8_t *host;
+
+	if ((v->la_mask == UINT64_MAX && !is_canonical(la)) || !paging_walk(v, la, access, w) || is_apic(v, w->gpa))
+		return NULL;
+	host = phys_host(v, w->gpa, kind == TLB_WRITE);
+	if (!host || !ram_contains(ram, host))
+		return NULL;
+	if (kind == TLB_WRITE && (ram->page_flags[ram_offset(ram, host) >> PAGE_SHIFT] & RAM_PAGE_CODE))
+		return NULL;
+	tlb_fill(v, TLB_USER, kind, la, (uintptr_t)host - la, (struct tlb_page){ w->page_size, w->global });
+	return host;
+}
+
 bool access_fill(struct vcpu *v, uint64_t la, enum tlb_kind kind)
 {
 	unsigned access = (v->cpl == 3 ? ACC_USER : 0) | (kind == TLB_WRITE ? ACC_WRITE : 0);

@@ -86,6 +86,12 @@ static void forget_quick(struct vcpu *v)
 	}
 }
 
+static void watcher_space(struct vcpu *v, unsigned k)
+{
+	if (v->watcher)
+		v->watcher->space(v, k);
+}
+
 void tlb_flush_all(struct vcpu *v)
 {
 	struct tlb *t = v->tlb;
@@ -95,8 +101,10 @@ void tlb_flush_all(struct vcpu *v)
 		memset(v->bt.quick_used, 1, sizeof(v->bt.quick_used));
 	for (unsigned n = 0; (table = nth_table(t, n)); n++)
 		flush_table(table);
-	for (unsigned k = 0; k < TLB_SPACES; k++)
+	for (unsigned k = 0; k < TLB_SPACES; k++) {
 		t->space[k].used = 0;
+		watcher_space(v, k);
+	}
 	forget_quick(v);
 	new_generations(t);
 	t->local_count = 0;
@@ -109,10 +117,13 @@ void tlb_flush_all(struct vcpu *v)
 	tlb_select_view(v);
 }
 
-static void flush_space(struct tlb *t, struct tlb_space *s)
+static void flush_space(struct vcpu *v, struct tlb_space *s)
 {
+	struct tlb *t = v->tlb;
+
 	for (unsigned kind = 0; kind < TLB_KINDS; kind++)
 		flush_table(&s->table[kind]);
+	watcher_space(v, (unsigned)(s - t->space));
 	s->code_generation = ++t->counter;
 }
 
@@ -158,21 +169,22 @@ void tlb_flush_pcid(struct vcpu *v, unsigned pcid)
 	if (!s)
 		return;
 	forget_quick(v);
-	flush_space(v->tlb, s);
+	flush_space(v, s);
 	if (s == &v->tlb->space[v->tlb->current])
 		flush_local(v->tlb);
 }
 
 /* One for a PCID that has none: the one not used for longest. */
-static struct tlb_space *take_space(struct tlb *t, uint16_t pcid)
+static struct tlb_space *take_space(struct vcpu *v, uint16_t pcid)
 {
+	struct tlb *t = v->tlb;
 	struct tlb_space *s = &t->space[0];
 
 	for (unsigned k = 1; k < TLB_SPACES; k++) {
 		if (t->space[k].used < s->used)
 			s = &t->space[k];
 	}
-	flush_space(t, s);
+	flush_space(v, s);
 	s->pcid = pcid;
 	return s;
 }
@@ -184,9 +196,9 @@ void tlb_switch(struct vcpu *v, unsigned pcid, bool keep)
 	struct tlb_space *s = find_space(t, eff);
 
 	if (!s)
-		s = take_space(t, eff);
+		s = take_space(v, eff);
 	else if (!keep)
-		flush_space(t, s);
+		flush_space(v, s);
 	flush_local(t);
 	forget_quick(v);
 	s->used = ++t->counter;
@@ -244,6 +256,8 @@ void tlb_flush_page(struct vcpu *v, uint64_t la)
 		return;
 	}
 	forget_quick(v);
+	if (v->watcher)
+		v->watcher->page(v, la, large);
 	for (unsigned n = 0; n < 4; n++)
 		flush_in_table(nth_table(t, n), la, large);
 	if (flush_in_table(&t->super_code, la, large)) {
@@ -278,8 +292,10 @@ void tlb_flush_writes(struct vcpu *v)
 
 	flush_table(&t->super[TLB_SUPER_OPEN][TLB_WRITE]);
 	flush_table(&t->super[TLB_SUPER_CLOSED][TLB_WRITE]);
-	for (unsigned k = 0; k < TLB_SPACES; k++)
+	for (unsigned k = 0; k < TLB_SPACES; k++) {
 		flush_table(&t->space[k].table[TLB_WRITE]);
+		watcher_space(v, k);
+	}
 	forget_quick(v);
 }
 
@@ -350,6 +366,8 @@ bool tlb_protect_host_page(struct vcpu *v, const uint8_t *host_page)
 
 	found |= protect_in_table(&t->super[TLB_SUPER_CLOSED][TLB_WRITE], host_page);
 	forget_quick(v);
+	if (v->watcher)
+		v->watcher->writes(v, host_page);
 	for (unsigned k = 0; k < TLB_SPACES; k++)
 		found |= protect_in_table(&t->space[k].table[TLB_WRITE], host_page);
 	return found;

@@ -85,7 +85,8 @@ struct vcpu_state {
 
 #define VCPU_QUICKS      8192
 #define VCPU_QUICK_GROUP 64
-#define VCPU_JUMP_BITS 14
+#define VCPU_JUMP_BITS   14
+#define VCPU_VIEW        256
 #define VCPU_JUMPS     (1u << VCPU_JUMP_BITS)
 
 /* Kinds of access that the software TLB tells apart. */
@@ -127,6 +128,18 @@ struct cpuid_table {
 
 struct tlb;
 struct tlb_entry;
+struct vcpu;
+
+/*
+ * For an engine that keeps more of what the TLB says than its tables.  From the call on it may no longer be used:
+ * everything user code sees in a space (TLB_SPACES of them); the page at la, or its 2 MiB, in any space; ways to write
+ * to a page of RAM.
+ */
+struct tlb_watcher {
+	void (*space)(struct vcpu *v, unsigned space);
+	void (*page)(struct vcpu *v, uint64_t la, bool large);
+	void (*writes)(struct vcpu *v, const uint8_t *host_page);
+};
 struct engine;
 struct engine_options;
 
@@ -185,6 +198,7 @@ struct vcpu {
 			uint64_t tag, addend;
 		} quick[VCPU_QUICKS]; /* pages that accesses of user code met last */
 		uint8_t quick_used[VCPU_QUICKS / VCPU_QUICK_GROUP];
+		uint64_t view[VCPU_VIEW]; /* view.c: host address - linear address, by the address's bits 47..40 */
 		uint64_t slot[16];   /* host addresses that groups of accesses were looked up for */
 		uint64_t temp;       /* within one instruction */
 		uint64_t string[2];  /* the same, of string instructions */
@@ -202,6 +216,7 @@ struct vcpu {
 	} bt;
 	_Atomic bool measure; /* anyone, and asks for attention: the engine measures itself more closely, at a cost */
 	bool precise_flags; /* bt: flags are right in every frame, not only where they will be read */
+	bool views_at_once; /* bt: an address space gets its view as soon as its code runs */
 	bool soft_budget;   /* bt: end before the budget does, where the next block might not fit in it */
 	unsigned block_limit; /* bt: instructions in a block at most, 0: as many as there may be */
 	uint64_t debug_hits;         /* DR6 bits of watchpoints met by the instruction that runs */
@@ -217,6 +232,7 @@ struct vcpu {
 	unsigned phys_bits;         /* guest-physical address width */
 
 	struct tlb *tlb;
+	const struct tlb_watcher *watcher; /* NULL: nobody */
 	const struct engine *engine;
 	const struct engine_options *engine_options; /* NULL: none is set */
 	void *engine_data;

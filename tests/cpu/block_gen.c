@@ -130,6 +130,7 @@ void gen_block_case(
 	b.r = &b.g.rng;
 	tc->writable = rng_percent(b.r, 30);
 	tc->precise = rng_percent(b.r, 40);
+	tc->views = rng_percent(b.r, 50);
 	b.faults = rng_percent(b.r, 35);
 	b.limit = 5 + rng_below(b.r, 46);
 	place(&b);

@@ -64,6 +64,7 @@ struct test_case {
 	bool block;        /* control flow inside (block.h); run in the engine in every enum guest_way */
 	bool writable;     /* the code pages are writable, and may be changed by the code itself */
 	bool precise;      /* flags nobody reads must be right, too, when a fault shows them */
+	bool views;        /* user code gets its view at once (engine bt) */
 	bool zero_memory;  /* the base image is all zero (shrinker) */
 	struct insn_bytes insns[CASE_INSNS];
 	struct cpu_state init;

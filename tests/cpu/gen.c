@@ -231,6 +231,7 @@ void gen_case(const struct form_table *t, const struct gen_options *o, uint64_t 
 	tc->number = number;
 	tc->bits = t->bits;
 	tc->precise = true;
+	tc->views = rng_percent(&g.rng, 50);
 	gen_cpu_state(&g.rng, t->bits, o->ldt, &tc->init);
 	if (o->max_insns <= 1)
 		gen_single(&g);

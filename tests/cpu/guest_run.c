@@ -94,6 +94,7 @@ static void load_case(struct guest *g, const struct test_case *tc, const uint8_t
 	s->zero = 0;
 	vcpu_set_rflags(v, tc->init.rflags);
 	want_precise_flags(v, tc->precise);
+	v->views_at_once = tc->views;
 	cpu_update_mode(v);
 	v->event.vector = -1;
 	v->delivering = -1;

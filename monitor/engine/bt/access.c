@@ -255,6 +255,60 @@ static struct host_mem operand(struct build *u, const struct access *a, int64_t 
 	return m;
 }
 
+/* ---- through a view */
+
+static bool through_view(const struct build *u, const struct access *a)
+{
+	return (u->mode & BT_VIEW) && !a->bits;
+}
+
+/* T1 <- what lies between the linear address in a register and the host's.  No flags are lost. */
+static void emit_delta(struct build *u, unsigned reg)
+{
+	static const uint8_t movzx[] = { 0x45, 0x0f, 0xb6, 0xff }; /* movzx t1d, t1b */
+	struct host_mem entry = { H_NONE, T1, 3, true, (int32_t)offsetof(struct vcpu, bt.view) };
+
+	emit_rorx(&u->e, 8, T1, reg, VIEW_SHIFT);
+	emit_bytes(&u->e, movzx, sizeof(movzx));
+	emit_op_mem(&u->e, 8, OP_LOAD, T1, &entry);
+}
+
+/* base + index + disp as the registers are now: T1, and perhaps T0, become part of the operand. */
+static struct host_mem view_operand(struct build *u, const struct access *a, int64_t disp)
+{
+	struct host_mem sum = { T0, T1, 0, false, 0 };
+
+	if (a->base < 16 && !in_memory(a->base) && a->index == GPR_NONE && !uses_segment(a) && !a->narrow) {
+		if (a->base == R_SP)
+			disp += u->sp_pending;
+		emit_delta(u, a->base); /* the windows' guards are as wide as displacements go */
+		return (struct host_mem){ a->base, T1, 0, false, (int32_t)disp };
+	}
+	if (a->base == R_SP)
+		flush_sp(u);
+	emit_offset(u, a, disp);
+	if (uses_segment(a)) {
+		emit_load_vcpu(&u->e, 8, T1, offsetof(struct vcpu, seg_base) + 8 * a->seg);
+		emit_lea(&u->e, 8, T0, &sum);
+	}
+	emit_delta(u, T0);
+	return (struct host_mem){ T1, T0, 0, false, 0 };
+}
+
+/* A group's origin into T1. */
+static void emit_view_group(struct build *u, const struct access *a, unsigned n)
+{
+	struct group *g = &u->group[n];
+	struct host_mem m;
+
+	t1_lost(u);
+	m = view_operand(u, a, g->low - a->now);
+	m.disp -= (int32_t)g->low;
+	emit_lea(&u->e, 8, T1, &m);
+	g->checked = true;
+	u->t1_group = (int)n;
+}
+
 /* The look-up of a group, before instruction o: its origin's host address into T1 and its slot. */
 static void emit_group(struct build *u, const struct op *o, const struct access *a, int64_t now, unsigned n)
 {
@@ -291,13 +345,15 @@ void access_emit_early(struct build *u)
 	}
 }
 
-struct host_mem access_emit(struct build *u, const struct op *o, unsigned k)
+static struct host_mem emit_access(struct build *u, const struct op *o, unsigned k)
 {
 	const struct access *a = &o->access[k];
 	struct cold *c;
 
 	if (a->group >= 0) {
-		if (!u->group[a->group].checked) {
+		if (!u->group[a->group].checked && through_view(u, a)) {
+			emit_view_group(u, a, (unsigned)a->group);
+		} else if (!u->group[a->group].checked) {
 			flags_clobbered(u, o->live_in);
 			emit_group(u, o, a, a->now, (unsigned)a->group);
 		} else if (u->t1_group != a->group) {
@@ -308,6 +364,10 @@ struct host_mem access_emit(struct build *u, const struct op *o, unsigned k)
 		u->group[a->group].uses--;
 		return mem_at(T1, (int32_t)a->disp);
 	}
+	if (through_view(u, a)) {
+		t1_lost(u);
+		return view_operand(u, a, a->disp - a->now);
+	}
 	flags_clobbered(u, o->live_in);
 	flush_sp(u);
 	t1_lost(u);
@@ -317,6 +377,15 @@ struct host_mem access_emit(struct build *u, const struct op *o, unsigned k)
 	c = emit_find(u, o, a, a->kind, a->size, COLD_MISS);
 	c->target = a->disp - a->now;
 	return operand(u, a, a->disp - a->now);
+}
+
+struct host_mem access_emit(struct build *u, const struct op *o, unsigned k)
+{
+	struct host_mem m = emit_access(u, o, k);
+
+	u->access_sp = u->sp_pending;
+	u->access_flags = u->flags == FLAGS_HOST;
+	return m;
 }
 
 void access_emit_string(struct build *u, const struct op *o, unsigned k)

@@ -15,6 +15,7 @@
 #ifndef SERAI_MONITOR_ENGINE_BT_BT_H
 #define SERAI_MONITOR_ENGINE_BT_BT_H
 
+#include "monitor/engine/bt/view.h"
 #include "monitor/engine/interp/interp.h"
 
 #include <signal.h>
@@ -43,6 +44,7 @@ enum bt_mode { BT_NONE, BT_64, BT_32 };
 #define BT_WRITABLE 0x800u /* the guest may write the page: what follows a store may not be what it was */
 #define BT_PRECISE  0x100u /* flags are right wherever they can be seen, not only where they are used */
 #define BT_TALLY    0x2000u /* each block counts how often it runs */
+#define BT_VIEW     0x4000u /* CPL 3: memory is reached through a view (view.h) */
 
 struct bt_block;
 
@@ -97,6 +99,8 @@ struct bt_point {
 	uint16_t start, end; /* of the code, from the block's start */
 	uint16_t offset;     /* of the guest instruction in its page */
 	uint16_t rest;       /* instructions in the block from it on */
+	int16_t sp;          /* what the guest's RSP is more than the host's */
+	bool flags;          /* the guest's are in the host's */
 };
 
 struct bt_context {
@@ -144,6 +148,8 @@ struct bt {
 	int64_t least; /* what must be left of the budget to go on */
 	bool unbound; /* what it counts for is a window only */
 	unsigned quick; /* place that the last access of user code got */
+	struct views views;
+	struct code_page *faulty; /* too many of its accesses faulted */
 	struct bt_context contexts[64];
 	uint32_t context_count;
 	struct bt_stats {
@@ -171,6 +177,12 @@ struct bt {
 	bool stack_gone; /* a signal took it and was left by a jump */
 	uint8_t signal_stack[64u << 10];
 };
+
+/* The mode of the code in this page. */
+static inline unsigned bt_page_mode(const struct code_page *p, unsigned mode)
+{
+	return (mode | (p->writable ? BT_WRITABLE : 0)) & ~(p->no_view ? BT_VIEW : 0);
+}
 
 /* Instructions in a block at most. */
 static inline unsigned bt_limit(const struct vcpu *v)

@@ -416,11 +416,14 @@ static void emit_body(struct build *u)
 		unsigned colds = u->colds;
 
 		start = u->e.at;
+		u->access_sp = 0;
+		u->access_flags = false;
 		translate(u, &u->op[n]);
 		if (may_trap(&u->op[n]))
 			u->point[u->points++] = (struct bt_point){ (uint16_t)(start - u->e.start),
 				(uint16_t)(u->e.at - u->e.start), u->op[n].offset,
-				(uint16_t)(rest_behind(u, &u->op[n]) + 1) };
+				(uint16_t)(rest_behind(u, &u->op[n]) + 1), (int16_t)u->access_sp,
+				u->access_flags };
 		for (miss = &u->cold[colds]; miss < &u->cold[u->colds]; miss++) {
 			if (miss->kind == COLD_MISS || miss->kind == COLD_QUICK || miss->here) {
 				miss->back = u->e.at;

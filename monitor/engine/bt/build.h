@@ -134,6 +134,8 @@ struct build {
 	/* while emitting */
 	enum flags_at flags;
 	int sp_pending; /* the guest's RSP is the host's plus this */
+	int access_sp;  /* it was that when the instruction's memory is accessed */
+	bool access_flags; /* the guest's flags are in the host's then */
 	int t1_group;   /* whose address is in T1; -1: nobody's */
 	bool uses_vectors;
 	bool ended;

@@ -48,7 +48,6 @@ int bt_lookup(struct vcpu *v, uint64_t la)
 
 	if (!page || atomic_load_explicit(&v->attention, memory_order_relaxed))
 		return -1;
-	k = bt_cache_find(b, page->host + (la & (PAGE_SIZE - 1)), NULL,
-		b->mode | (page->writable ? BT_WRITABLE : 0));
+	k = bt_cache_find(b, page->host + (la & (PAGE_SIZE - 1)), NULL, bt_page_mode(page, b->mode));
 	return k ? (int)bt_insert_jump(v, b, la, k->host_code) : -1;
 }

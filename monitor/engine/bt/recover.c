@@ -9,10 +9,13 @@
  */
 #include "monitor/engine/bt/bt.h"
 
+#include "monitor/cpu/arch.h"
 #include "monitor/cpu/fpu.h"
 
 #include <signal.h>
 #include <ucontext.h>
+
+#define VIEW_FAULTS_MAX 64 /* in a tick */
 
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM (1U << 31)
@@ -46,6 +49,33 @@ static void take_vectors(struct vcpu *v, const ucontext_t *uc)
 	v->vectors_out = 1;
 }
 
+/* As LAHF and SETO leave them. */
+static uint16_t flags_of(uint64_t eflags)
+{
+	return (uint16_t)((eflags & 0xd5) << 8 | 2 << 8 | (eflags >> 11 & 1));
+}
+
+/* An access through a view (view.h): true: what it needs is mapped now. */
+static bool was_mapped(struct vcpu *v, const ucontext_t *uc)
+{
+	struct bt *b = v->engine_data;
+	bool write = uc->uc_mcontext.gregs[REG_ERR] & PF_WRITE;
+
+	return uc->uc_mcontext.gregs[REG_TRAPNO] == EXC_PF &&
+	       view_fault(v, &b->views, (uintptr_t)uc->uc_mcontext.gregs[REG_CR2], write);
+}
+
+/* One that cannot be mapped: a page of code that does so often is better off with look-ups. */
+static void note_fault(struct bt *b, struct code_page *page)
+{
+	if (page->view_tick != b->views.ticks) {
+		page->view_tick = b->views.ticks;
+		page->view_faults = 0;
+	}
+	if (++page->view_faults > VIEW_FAULTS_MAX)
+		b->faulty = page;
+}
+
 int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 {
 	struct bt *b = v->engine_data;
@@ -56,6 +86,10 @@ int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 	b->stack_gone = true; /* thunks' exceptions leave by a jump too */
 	if (!k)
 		return 0;
+	if ((k->mode & BT_VIEW) && was_mapped(v, uc)) {
+		b->stack_gone = false;
+		return INTERP_RETRY;
+	}
 	at = (uint32_t)((const uint8_t *)pc - k->host_code);
 	for (unsigned n = 0; n < k->point_count; n++) {
 		const struct bt_point *p = &k->points[n];
@@ -64,9 +98,17 @@ int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 			continue;
 		for (unsigned g = 0; g < 14; g++)
 			v->s.gpr[g] = (uint64_t)uc->uc_mcontext.gregs[gregs[g]];
+		v->s.gpr[R_SP] += (uint64_t)(int64_t)p->sp;
+		if (p->flags)
+			v->cc = flags_of((uint64_t)uc->uc_mcontext.gregs[REG_EFL]);
 		v->s.rip = v->bt.page + p->offset;
 		v->bt.rest = p->rest;
 		take_vectors(v, uc);
+		if (k->mode & BT_VIEW) {
+			view_missing(v, &b->views, (uintptr_t)uc->uc_mcontext.gregs[REG_CR2]);
+			b->views.refusals++;
+			note_fault(b, k->page);
+		}
 		return INTERP_AGAIN;
 	}
 	return INTERP_BROKEN;

@@ -136,6 +136,8 @@ static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 	if (unlikely(c->generation != generation || c->mode != mode || !c->id))
 		*c = (struct bt_context){ generation, mode, new_context(v, b) };
 	v->bt.context = (uint64_t)c->id << 48;
+	if (mode & BT_VIEW)
+		view_install(v, &b->views);
 }
 
 /* ---- finding the block */
@@ -183,8 +185,7 @@ static struct bt_block *find_or_build(struct vcpu *v, struct bt *b, unsigned mod
 
 	if (!page)
 		return NULL;
-	if (page->writable)
-		mode |= BT_WRITABLE;
+	mode = bt_page_mode(page, mode);
 	k = bt_cache_find(b, page->host + off, NULL, mode);
 	if (k)
 		return k;
@@ -221,7 +222,9 @@ static unsigned extra_mode(const struct vcpu *v, const struct bt *b)
 {
 	unsigned smap = !v->cpl && (v->s.cr4 & CR4_SMAP) && v->view != TLB_CHECKED ? BT_SMAP : 0;
 
-	return smap | (v->cpl ? 0 : BT_SUPER) | ((v->cpl && (v->s.cr4 & CR4_TSD)) || v->outside ? 0 : BT_TSC) |
+	unsigned view = v->view == TLB_USER && v->code_size == CODE_64 && view_is_on(v, &b->views) ? BT_VIEW : 0;
+
+	return smap | view | (v->cpl ? 0 : BT_SUPER) | ((v->cpl && (v->s.cr4 & CR4_TSD)) || v->outside ? 0 : BT_TSC) |
 	       (b->counting ? BT_COUNT : 0) | (b->window.on ? BT_TALLY : 0) | (v->precise_flags ? BT_PRECISE : 0);
 }
 
@@ -254,7 +257,7 @@ static bool go_on(struct vcpu *v)
 	if (!page)
 		return false;
 	mode |= extra_mode(v, b);
-	k = bt_cache_find(b, page->host + (v->s.rip & (PAGE_SIZE - 1)), NULL, mode | (page->writable ? BT_WRITABLE : 0));
+	k = bt_cache_find(b, page->host + (v->s.rip & (PAGE_SIZE - 1)), NULL, bt_page_mode(page, mode));
 	if (!k)
 		return false;
 	b->mode = mode;
@@ -275,7 +278,8 @@ int bt_call_site(struct vcpu *v, const struct bt_site *site)
 	b->semantics[site->insn.mnemonic]++;
 	r = site->insn.exec(v, &site->insn);
 	v->bt.tsc_ahead = tsc_ahead(v);
-	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed))) {
+	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed)) &&
+		likely(!(b->mode & BT_VIEW) || v->view == TLB_USER)) { /* POPF may have asked for alignment checks */
 		v->bt.rest = 0;
 		return 0;
 	}
@@ -301,6 +305,8 @@ static void run_block(struct vcpu *v, struct bt *b)
 		interp_run_freely(v, &b->in, can_translate);
 		return;
 	}
+	if (unlikely(v->views_at_once))
+		view_heat(v, &b->views);
 	mode |= extra_mode(v, b);
 	b->mode = mode;
 	update_context(v, b, mode);
@@ -342,6 +348,11 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 			return VCPU_RAN_BROKEN;
 		if (raised == INTERP_AGAIN) {
 			v->event.vector = -1;
+			if (b->faulty) {
+				b->faulty->no_view = true;
+				bt_cache_kill_page(b, b->faulty);
+				b->faulty = NULL;
+			}
 			one_instruction(v, b, false);
 		} else if (!cpu_escalate(v)) {
 			v->event.vector = -1;
@@ -355,6 +366,8 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 			bt_window_note(v, b);
 		if (atomic_load_explicit(&v->attention, memory_order_relaxed)) {
 			v->bt.link = NULL;
+			if (v->cpl == 3)
+				view_heat(v, &b->views);
 			if (unlikely(b->window.on != atomic_load(&v->measure)))
 				bt_window_switch(v, b);
 			if (interp_attend(v, &b->in, &why))
@@ -440,6 +453,7 @@ static bool bt_create(struct vcpu *v, GError **error)
 		!bt_make_fixed_code(b, error) || !bt_perf_create(v, b, error))
 		return false;
 	bt_cache_flush(v, b);
+	views_create(v, &b->views);
 	pthread_mutex_init(&b->window_lock, NULL);
 	b->in.code.dropped = forget;
 	b->in.code.flushed = forget_all;
@@ -457,6 +471,7 @@ static void bt_destroy(struct vcpu *v)
 	b->in.code.flushed = NULL;
 	interp_fini(v, &b->in);
 	bt_perf_destroy(b);
+	views_destroy(v, &b->views);
 	bt_cache_destroy(b);
 	pthread_mutex_destroy(&b->window_lock);
 	free(b);

@@ -263,6 +263,8 @@ static void find_groups(struct build *u)
 /* The stack's look-ups go to the block's head where flags would have to be saved for them later. */
 static void move_groups(struct build *u)
 {
+	if (u->mode & BT_VIEW) /* they lose no flags */
+		return;
 	for (unsigned n = 1; n < u->count; n++) {
 		const struct op *o = &u->op[n];
 

@@ -162,6 +162,10 @@ void bt_tell(struct vcpu *v, engine_tell_fn *fn, void *opaque)
 	fn(opaque, NULL, "exits_dispatcher", b->stats.dispatches);
 	fn(opaque, NULL, "exits_tlb_miss", b->stats.misses + b->stats.group_misses);
 	fn(opaque, NULL, "exits_single", b->stats.singles);
+	fn(opaque, NULL, "views", b->views.begun);
+	fn(opaque, NULL, "view_faults", b->views.faults);
+	fn(opaque, NULL, "view_refusals", b->views.refusals);
+	fn(opaque, NULL, "view_pages", b->views.mapped);
 	tell_semantics(b, &t);
 	tell_window(b, &t);
 }

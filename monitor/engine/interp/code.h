@@ -26,6 +26,9 @@ struct code_page {
 	uint64_t chunks;         /* 64-byte pieces that decoded instructions lie in */
 	uint8_t idle_writes;     /* writes since something was decoded here */
 	bool writable;           /* where it was last looked up, the guest may write it */
+	bool no_view;            /* the translator's: its accesses fault too often to go through a view */
+	uint16_t view_faults;    /* in this tick */
+	uint32_t view_tick;
 	bool marked;             /* RAM_PAGE_CODE set and write access taken away */
 	uint32_t version;        /* how often what was made from it was dropped */
 	struct bt_block *blocks; /* the translator's */

@@ -11,6 +11,7 @@
 /* What trap.c jumps to vcpu.recover with when the host itself failed; exceptions use 1. */
 #define INTERP_BROKEN 2
 #define INTERP_AGAIN  3 /* the instruction at RIP is the interpreter's to do */
+#define INTERP_RETRY  4 /* nowhere: the host's instruction will not fault again */
 
 #define RUN_MAX 64 /* instructions in a run */
 

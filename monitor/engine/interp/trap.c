@@ -53,6 +53,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 		not_ours(sig, info, context);
 		return;
 	}
+	if (again == INTERP_RETRY)
+		return;
 	/* We leave by a jump: the mask the kernel would restore on return is restored here. */
 	pthread_sigmask(SIG_SETMASK, &uc->uc_sigmask, NULL);
 	if (again)

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "monitor/engine/bt/view.h"
+
+#include "monitor/cpu/access.h"
+#include "monitor/engine/bt/bt.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define WINDOW    (1ull << VIEW_SHIFT)
+#define GUARD     ((2ull << 30) + (2ull << 20)) /* a displacement, a group's span, an access */
+#define HALF      (1ull << 47)                  /* user addresses lie below */
+#define LARGE     (2ull << 20)
+#define PLACES    8192u
+#define PAGES_MAX 6000u /* host mappings are limited (vm.max_map_count) */
+#define RUN_MAX_PAGES 16
+#define HOT       2          /* ticks */
+#define TICK      1000000ull /* nanoseconds that lie between two at least */
+#define TOO_MANY  (-64)      /* heat of a space that touches more pages than fit */
+#define EARLY_MAX 256        /* pages mapped before they fault */
+
+/* What a mapped page or large page is found by: linear address | KEY_USED | flags; KEY_GONE: it was one. */
+#define KEY_USED  1ull
+#define KEY_WRITE 2ull
+#define KEY_LARGE 4ull
+#define KEY_GONE  8ull
+
+struct view_page {
+	uint64_t key;
+	const uint8_t *host;
+};
+
+/* ---- the record of what is mapped */
+
+static unsigned place_of(uint64_t key)
+{
+	return (unsigned)((key & ~KEY_WRITE) * 0x9e3779b97f4a7c15ull >> 51) % PLACES;
+}
+
+static struct view_page *find(const struct view *w, uint64_t la, bool large)
+{
+	uint64_t key = (la & ~((large ? LARGE : PAGE_SIZE) - 1)) | KEY_USED | (large ? KEY_LARGE : 0);
+
+	for (unsigned n = place_of(key); w->page[n].key; n = (n + 1) % PLACES) {
+		if ((w->page[n].key & ~KEY_WRITE) == key)
+			return &w->page[n];
+	}
+	return NULL;
+}
+
+static void record(struct view *w, uint64_t la, const uint8_t *host, bool large, bool write)
+{
+	uint64_t key = la | KEY_USED | (large ? KEY_LARGE : 0);
+	struct view_page *p = find(w, la, large);
+	unsigned n = place_of(key);
+
+	if (!p) {
+		while (w->page[n].key)
+			n = (n + 1) % PLACES;
+		p = &w->page[n];
+		w->used++;
+	}
+	*p = (struct view_page){ key | (write ? KEY_WRITE : 0), host };
+}
+
+/* ---- windows */
+
+static uint64_t delta(const uint8_t *base, unsigned which)
+{
+	return (uintptr_t)base - ((uint64_t)which << VIEW_SHIFT);
+}
+
+static uint8_t *reserve(void)
+{
+	uint8_t *p = mmap(NULL, WINDOW + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p + GUARD;
+}
+
+static void release(uint8_t *base)
+{
+	if (base)
+		munmap(base - GUARD, WINDOW + 2 * GUARD);
+}
+
+static bool unmap(uint8_t *at, uint64_t size)
+{
+	return mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
+/* Where la is or would be seen; NULL: its terabyte has no window. */
+static uint8_t *seen_at(const struct view *w, uint64_t la)
+{
+	for (unsigned n = 0; n < w->windows; n++) {
+		if (w->window[n].which == la >> VIEW_SHIFT)
+			return w->window[n].base + (la & (WINDOW - 1));
+	}
+	return NULL;
+}
+
+static bool add_window(struct vcpu *v, struct views *s, struct view *w, uint64_t la)
+{
+	unsigned which = (unsigned)(la >> VIEW_SHIFT);
+	uint8_t *base;
+
+	if (la >= HALF || w->windows == VIEW_WINDOWS)
+		return false;
+	base = reserve();
+	if (!base)
+		return false;
+	w->window[w->windows].which = which;
+	w->window[w->windows++].base = base;
+	if (s->installed == w)
+		v->bt.view[which] = delta(base, which);
+	return true;
+}
+
+/* It shows nothing any more. */
+static void empty(struct vcpu *v, struct views *s, struct view *w)
+{
+	for (unsigned n = 0; n < w->windows; n++) {
+		if (unmap(w->window[n].base, WINDOW))
+			continue;
+		release(w->window[n].base);
+		if (s->installed == w)
+			v->bt.view[w->window[n].which] = delta(s->nothing, w->window[n].which);
+		w->window[n--] = w->window[--w->windows];
+	}
+	memset(w->page, 0, PLACES * sizeof(*w->page));
+	w->used = 0;
+	w->dirty = false;
+}
+
+static void turn_off(struct view *w, int heat)
+{
+	w->on = false;
+	w->heat = MIN_OF(w->heat, heat);
+}
+
+/* ---- mapping */
+
+/* All of a large page, where it is plain RAM; NULL: it is not. */
+static uint8_t *large_page(struct vcpu *v, const struct page_walk *walk, uint8_t *host, uint64_t la, bool write)
+{
+	struct ram *ram = v->mem->ram;
+	uint64_t gpa = walk->gpa & ~(LARGE - 1);
+	uint8_t *first = host - (la & (LARGE - 1));
+
+	if (walk->page_size < LARGE || (v->s.apic_base & 0x000ffffffffff000ull & ~(LARGE - 1)) == gpa ||
+		!ram_contains(ram, first) || !ram_contains(ram, first + LARGE - 1) ||
+		phys_host(v, gpa, write) != first || phys_host(v, gpa + LARGE - 1, write) != first + LARGE - 1)
+		return NULL;
+	for (uint64_t n = 0; write && n < LARGE / PAGE_SIZE; n++) {
+		if (ram->page_flags[(ram_offset(ram, first) >> PAGE_SHIFT) + n] & RAM_PAGE_CODE)
+			return NULL;
+	}
+	return first;
+}
+
+/* The page beside one that is being mapped can be mapped with it. */
+static bool goes_with(struct vcpu *v, const struct view *w, uint64_t la, const uint8_t *host, bool write)
+{
+	struct page_walk walk;
+
+	if (find(w, la, false) || (!write && access_ram(v, la, TLB_WRITE, true, &walk)))
+		return false;
+	return access_ram(v, la, write ? TLB_WRITE : TLB_READ, true, &walk) == host;
+}
+
+static bool map(struct vcpu *v, struct view *w, uint64_t la, uint8_t *host, uint64_t size, bool write)
+{
+	int prot = PROT_READ | (write ? PROT_WRITE : 0);
+	int flags = MAP_SHARED | MAP_FIXED | (size < LARGE ? MAP_POPULATE : 0);
+
+	w->dirty = true;
+	return mmap(seen_at(w, la), size, prot, flags, v->mem->ram->fd, (off_t)ram_offset(v->mem->ram, host)) != MAP_FAILED;
+}
+
+/*
+ * The page at la, and what can be mapped along with it.  soft: nobody has accessed it yet, so A and D bits stay as
+ * they are.
+ */
+static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, bool write, bool soft)
+{
+	struct page_walk walk, other;
+	uint64_t low, high;
+	uint8_t *host, *first;
+
+	la &= PAGE_MASK;
+	host = access_ram(v, la, write ? TLB_WRITE : TLB_READ, soft, &walk);
+	if (!host || (!seen_at(w, la) && !add_window(v, s, w, la)))
+		return false;
+	if (!write && access_ram(v, la, TLB_WRITE, true, &other))
+		write = true;
+	if (w->used + RUN_MAX_PAGES > PAGES_MAX) {
+		turn_off(w, TOO_MANY);
+		return false;
+	}
+	first = large_page(v, &walk, host, la, write);
+	if (first) {
+		la &= ~(LARGE - 1);
+		if (!map(v, w, la, first, LARGE, write))
+			goto failed;
+		record(w, la, first, true, write);
+		s->mapped += LARGE / PAGE_SIZE;
+		return true;
+	}
+	low = high = la;
+	while (high - la < RUN_MAX_PAGES / 2 * PAGE_SIZE && (high + PAGE_SIZE) % WINDOW &&
+		goes_with(v, w, high + PAGE_SIZE, host + (high + PAGE_SIZE - la), write))
+		high += PAGE_SIZE;
+	while (la - low < RUN_MAX_PAGES / 2 * PAGE_SIZE && low % WINDOW &&
+		goes_with(v, w, low - PAGE_SIZE, host - (la - low + PAGE_SIZE), write))
+		low -= PAGE_SIZE;
+	host -= la - low;
+	if (!map(v, w, low, host, high + PAGE_SIZE - low, write))
+		goto failed;
+	for (uint64_t at = low; at <= high; at += PAGE_SIZE, host += PAGE_SIZE) {
+		record(w, at, host, false, write);
+		s->mapped++;
+	}
+	return true;
+failed: /* the host has no room for more mappings */
+	turn_off(w, TOO_MANY);
+	return false;
+}
+
+/* ---- what the TLB forgets */
+
+static void forget_space(struct vcpu *v, unsigned space)
+{
+	struct views *s = &((struct bt *)v->engine_data)->views;
+
+	turn_off(&s->of[space], 0);
+}
+
+/* Out of one view: a page, or the large page it lies in and all of that one's pages. */
+static void hide(struct view *w, uint64_t la, bool large)
+{
+	uint64_t size = large ? LARGE : PAGE_SIZE;
+	struct view_page *p;
+	uint8_t *at;
+
+	la &= ~(size - 1);
+	at = seen_at(w, la);
+	if (!at)
+		return;
+	p = find(w, la, large);
+	if (!large && !p)
+		return;
+	if (p)
+		p->key = KEY_GONE;
+	for (uint64_t n = la; large && n < la + LARGE; n += PAGE_SIZE) {
+		p = find(w, n, false);
+		if (p)
+			p->key = KEY_GONE;
+	}
+	if (!unmap(at, size))
+		turn_off(w, 0);
+}
+
+static void forget_page(struct vcpu *v, uint64_t la, bool large)
+{
+	struct views *s = &((struct bt *)v->engine_data)->views;
+
+	for (unsigned k = 0; k < TLB_SPACES && la < HALF; k++) {
+		if (!s->of[k].on)
+			continue;
+		hide(&s->of[k], la, false);
+		if (large || find(&s->of[k], la, true))
+			hide(&s->of[k], la, true);
+	}
+}
+
+static void forget_writes(struct vcpu *v, const uint8_t *host_page)
+{
+	struct views *s = &((struct bt *)v->engine_data)->views;
+
+	for (unsigned k = 0; k < TLB_SPACES; k++) {
+		struct view *w = &s->of[k];
+
+		for (unsigned n = 0; w->on && n < PLACES; n++) {
+			const struct view_page *p = &w->page[n];
+			bool large = p->key & KEY_LARGE;
+
+			if ((p->key & KEY_WRITE) && (uintptr_t)host_page - (uintptr_t)p->host < (large ? LARGE : PAGE_SIZE))
+				hide(w, p->key & PAGE_MASK, large);
+		}
+	}
+}
+
+static const struct tlb_watcher watcher = { forget_space, forget_page, forget_writes };
+
+/* ---- life */
+
+void views_create(struct vcpu *v, struct views *s)
+{
+	s->nothing = reserve();
+	if (!s->nothing)
+		return;
+	for (unsigned n = 0; n < VCPU_VIEW; n++)
+		v->bt.view[n] = delta(s->nothing, n);
+	v->watcher = &watcher;
+}
+
+void views_destroy(struct vcpu *v, struct views *s)
+{
+	v->watcher = NULL;
+	for (unsigned k = 0; k < TLB_SPACES; k++) {
+		for (unsigned n = 0; n < s->of[k].windows; n++)
+			release(s->of[k].window[n].base);
+		free(s->of[k].page);
+	}
+	release(s->nothing);
+}
+
+/* What its TLB knows is what it works with. */
+static void show_known(struct vcpu *v, struct views *s, struct view *w, enum tlb_kind kind)
+{
+	const struct tlb_table *t = &v->tlb->space[v->tlb->current].table[kind];
+	uint16_t slots[EARLY_MAX];
+	unsigned count = 0;
+
+	for (unsigned k = 0; k < t->filled_count && count < EARLY_MAX; k++) /* mapping fills it further */
+		slots[count++] = t->filled[t->filled_count - 1 - k];
+	for (unsigned k = 0; k < count && w->on; k++) {
+		uint64_t la = t->entry[slots[k]].tag;
+
+		if (tlb_index(la) == slots[k] && la < HALF && !find(w, la, false) && !find(w, la, true))
+			show(v, s, w, la, kind == TLB_WRITE, true);
+	}
+}
+
+static void begin(struct vcpu *v, struct views *s, struct view *w)
+{
+	if (!w->page)
+		w->page = calloc(PLACES, sizeof(*w->page));
+	if (!w->page)
+		return;
+	if (w->dirty)
+		empty(v, s, w);
+	w->on = true;
+	s->begun++;
+	show_known(v, s, w, TLB_WRITE);
+	show_known(v, s, w, TLB_READ);
+}
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void view_heat(struct vcpu *v, struct views *s)
+{
+	struct view *w = &s->of[v->tlb->current];
+	uint64_t t;
+
+	/* An engine-diff compares what two engines write; it wants to see each page before. */
+	if (!s->nothing || v->view != TLB_USER || v->code_size != CODE_64 || v->writes)
+		return;
+	t = now();
+	if (t - s->ticked < TICK && !v->views_at_once)
+		return;
+	s->ticked = t;
+	s->ticks++;
+	if (w->on)
+		return;
+	if (++w->heat >= HOT || (v->views_at_once && w->heat > TOO_MANY + 1))
+		begin(v, s, w);
+}
+
+void view_install(struct vcpu *v, struct views *s)
+{
+	struct view *w = &s->of[v->tlb->current], *old = s->installed;
+
+	if (w == old)
+		return;
+	for (unsigned n = 0; old && n < old->windows; n++)
+		v->bt.view[old->window[n].which] = delta(s->nothing, old->window[n].which);
+	for (unsigned n = 0; n < w->windows; n++)
+		v->bt.view[w->window[n].which] = delta(w->window[n].base, w->window[n].which);
+	s->installed = w;
+}
+
+bool view_fault(struct vcpu *v, struct views *s, uintptr_t host, bool write)
+{
+	struct view *w = s->installed;
+
+	for (unsigned n = 0; w && w->on && n < w->windows; n++) {
+		uint64_t offset = host - (uintptr_t)w->window[n].base;
+
+		if (offset >= WINDOW)
+			continue;
+		if (!show(v, s, w, ((uint64_t)w->window[n].which << VIEW_SHIFT) + offset, write, false))
+			return false;
+		s->faults++;
+		return true;
+	}
+	return false;
+}
+
+void view_missing(struct vcpu *v, struct views *s, uintptr_t host)
+{
+	uint64_t offset = (host - (uintptr_t)s->nothing) & (WINDOW - 1);
+	struct view *w = s->installed;
+	struct page_walk walk;
+
+	if (!w || host - (uintptr_t)s->nothing + GUARD >= WINDOW + 2 * GUARD)
+		return;
+	for (unsigned k = 0; k < 19; k++) {
+		uint64_t near = k < 16 ? v->s.gpr[k] : k == 16 ? v->s.rip : v->seg_base[k == 17 ? S_FS : S_GS];
+		uint64_t la = (near & ~(WINDOW - 1)) | offset;
+
+		if (la < HALF && !seen_at(w, la) && paging_walk(v, la, ACC_PEEK, &walk))
+			add_window(v, s, w, la);
+	}
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bt/view.h - user code's memory through the host's MMU: windows onto guest RAM instead of look-ups.
+ *
+ * An address space that has run for some time gets a view: for each terabyte of linear addresses that it uses a
+ * window of the host's address space, in which a page of guest RAM is mapped once user code has touched it.  Code made
+ * with BT_VIEW adds what vcpu.bt.view says for the address's terabyte and accesses; what is not mapped faults and
+ * comes here (recover.c).
+ * Promise: a window shows only pages of guest RAM that user code may access so without telling anyone, as the TLB
+ * does (cpu/tlb.h), and what the TLB forgets goes from the windows too.  Around each lie guards of 2 GiB and more,
+ * so a displacement from a register needs no look at where it leads.  Terabytes without a window lead to one where
+ * nothing is.
+ * Threads: the vCPU's own.
+ */
+#ifndef SERAI_MONITOR_ENGINE_BT_VIEW_H
+#define SERAI_MONITOR_ENGINE_BT_VIEW_H
+
+#include "monitor/cpu/tlb.h"
+
+#define VIEW_SHIFT   40 /* log2 of a window's size */
+#define VIEW_WINDOWS 6
+
+struct view_page;
+
+struct view {
+	bool on;      /* code with BT_VIEW may run */
+	bool dirty;   /* something may be mapped */
+	int heat;     /* ticks that met its user code since it was last flushed */
+	unsigned windows;
+	struct {
+		unsigned which; /* terabyte */
+		uint8_t *base;
+	} window[VIEW_WINDOWS];
+	struct view_page *page; /* what is mapped, by hash */
+	unsigned used;          /* places of it */
+};
+
+struct views {
+	uint8_t *nothing; /* a window without pages; NULL: there are no views */
+	struct view of[TLB_SPACES];
+	struct view *installed; /* that vcpu.bt.view shows */
+	uint32_t ticks;         /* that met user code */
+	uint64_t ticked;        /* host's nanoseconds: the last one */
+	/* Statistics: views; faults that mapped something; those that could not; pages. */
+	uint64_t begun, faults, refusals, mapped;
+};
+
+/* Host address space for a window without pages; without it there are no views. */
+void views_create(struct vcpu *v, struct views *s);
+void views_destroy(struct vcpu *v, struct views *s);
+
+/* User code is running: does it deserve a view? */
+void view_heat(struct vcpu *v, struct views *s);
+
+/* vcpu.bt.view becomes that of the current space. */
+void view_install(struct vcpu *v, struct views *s);
+
+/* A host access to this address faulted: true: it is mapped now. */
+bool view_fault(struct vcpu *v, struct views *s, uintptr_t host, bool write);
+
+/* The access that led to this address may have meant a terabyte that has no window yet: registers say which. */
+void view_missing(struct vcpu *v, struct views *s, uintptr_t host);
+
+static inline bool view_is_on(const struct vcpu *v, const struct views *s)
+{
+	return s->of[v->tlb->current].on;
+}
+
+#endif
