@@ -137,6 +137,8 @@ struct bt {
 	uint8_t *rw, *rx; /* the code cache, written through one mapping and run through the other */
 	uint32_t used[BT_REGIONS], cold_used[BT_REGIONS]; /* bytes */
 	unsigned region; /* that is being filled */
+	/* The first block with code in a page of a region's hot part: its place in the cold part and 1; 0: none. */
+	uint32_t first[BT_REGIONS][BT_HOT / PAGE_SIZE + 1];
 	struct bt_block **buckets;
 	struct build *build;
 	struct bt_ahead ahead[4096];

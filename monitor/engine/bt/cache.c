@@ -85,6 +85,7 @@ void bt_cache_flush(struct vcpu *v, struct bt *b)
 		b->used[r] = region_start(b, r);
 		b->cold_used[r] = 0;
 	}
+	memset(b->first, 0, sizeof(b->first));
 	b->region = 0;
 	if (b->perf)
 		bt_perf_again(v, b);
@@ -153,6 +154,7 @@ static void evict(struct vcpu *v, struct bt *b, unsigned r)
 	unlink_region(cold_base(b, r), end);
 	b->used[r] = region_start(b, r);
 	b->cold_used[r] = 0;
+	memset(b->first[r], 0, sizeof(b->first[r]));
 	b->stats.evictions++;
 	forget_jumps(v);
 	if (b->perf)
@@ -204,6 +206,10 @@ void bt_cache_insert(struct bt *b, struct bt_block *k)
 		k->next_in_page[1] = k->second->blocks;
 		k->second->blocks = k;
 	}
+	for (uint32_t n = b->used[b->region] >> PAGE_SHIFT; n <= (b->used[b->region] + k->host_size) >> PAGE_SHIFT; n++) {
+		if (!b->first[b->region][n])
+			b->first[b->region][n] = b->cold_used[b->region] + 1;
+	}
 	b->used[b->region] += (k->host_size + 15) & ~15u;
 	b->cold_used[b->region] += k->size;
 }
@@ -211,13 +217,13 @@ void bt_cache_insert(struct bt *b, struct bt_block *k)
 const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx)
 {
 	size_t off = (size_t)(rx - b->rx);
-	unsigned r = (unsigned)(off / BT_REGION);
+	unsigned r = (unsigned)(off / BT_REGION), hot = off % BT_REGION;
 	const uint8_t *at, *end;
 
-	if (rx < b->rx || off >= BT_CACHE_SIZE)
+	if (rx < b->rx || off >= BT_CACHE_SIZE || hot >= b->used[r] || !b->first[r][hot >> PAGE_SHIFT])
 		return NULL;
-	at = cold_base(b, r);
-	end = at + b->cold_used[r];
+	at = cold_base(b, r) + b->first[r][hot >> PAGE_SHIFT] - 1;
+	end = cold_base(b, r) + b->cold_used[r];
 	while (at < end) {
 		const struct bt_block *k = (const struct bt_block *)at;
 

@@ -80,16 +80,15 @@ int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 {
 	struct bt *b = v->engine_data;
 	const ucontext_t *uc = context;
-	const struct bt_block *k = bt_cache_owner(b, (const uint8_t *)pc);
+	const struct bt_block *k;
 	uint32_t at;
 
+	if (pc - (uintptr_t)b->rx < BT_CACHE_SIZE && was_mapped(v, uc))
+		return INTERP_RETRY;
 	b->stack_gone = true; /* thunks' exceptions leave by a jump too */
+	k = bt_cache_owner(b, (const uint8_t *)pc);
 	if (!k)
 		return 0;
-	if ((k->mode & BT_VIEW) && was_mapped(v, uc)) {
-		b->stack_gone = false;
-		return INTERP_RETRY;
-	}
 	at = (uint32_t)((const uint8_t *)pc - k->host_code);
 	for (unsigned n = 0; n < k->point_count; n++) {
 		const struct bt_point *p = &k->points[n];
