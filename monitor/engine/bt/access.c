@@ -277,6 +277,7 @@ static void emit_delta(struct build *u, unsigned reg)
 static struct host_mem view_operand(struct build *u, const struct access *a, int64_t disp)
 {
 	struct host_mem sum = { T0, T1, 0, false, 0 };
+	unsigned base;
 
 	if (a->base < 16 && !in_memory(a->base) && a->index == GPR_NONE && !uses_segment(a) && !a->narrow) {
 		if (a->base == R_SP)
@@ -286,6 +287,13 @@ static struct host_mem view_operand(struct build *u, const struct access *a, int
 	}
 	if (a->base == R_SP)
 		flush_sp(u);
+	if (a->small && a->base < 16 && !uses_segment(a) && !a->narrow) { /* the guards are as wide as that, too */
+		base = guest_reg(u, a->base, T0);
+		sum.base = (uint8_t)base;
+		emit_delta(u, base);
+		emit_lea(&u->e, 8, T1, &sum);
+		return (struct host_mem){ T1, (uint8_t)guest_reg(u, a->index, T0), a->scale, false, (int32_t)disp };
+	}
 	emit_offset(u, a, disp);
 	if (uses_segment(a)) {
 		emit_load_vcpu(&u->e, 8, T1, offsetof(struct vcpu, seg_base) + 8 * a->seg);

@@ -27,6 +27,7 @@ void scan_cover(struct build *u, unsigned from, unsigned to)
 
 struct values {
 	uint16_t vid[18]; /* of gpr 0..15, RIP, none */
+	uint16_t small;   /* a bit per register that lies between -2^32 and 2^32 */
 	int64_t moved[18];
 	uint16_t next;
 };
@@ -41,6 +42,7 @@ static void forget_values(struct values *w)
 {
 	for (unsigned n = 0; n < 16; n++)
 		new_value(w, n);
+	w->small = 0;
 	/* What lies at RIP, FS or an absolute address may be mapped elsewhere now. */
 	new_value(w, GPR_RIP);
 	new_value(w, GPR_NONE);
@@ -91,10 +93,57 @@ static bool follow(struct build *u, struct values *w, const struct op *o)
 	return true;
 }
 
+/* Does the instruction leave so small a value in its first operand? */
+static bool makes_small(const struct op *o)
+{
+	switch (o->d.in.mnemonic) {
+	case ZYDIS_MNEMONIC_MOVZX:
+	case ZYDIS_MNEMONIC_MOVSX:
+	case ZYDIS_MNEMONIC_MOVSXD:
+		return true;
+	case ZYDIS_MNEMONIC_MOV:
+	case ZYDIS_MNEMONIC_LEA:
+	case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_SUB:
+	case ZYDIS_MNEMONIC_AND:
+	case ZYDIS_MNEMONIC_OR:
+	case ZYDIS_MNEMONIC_XOR:
+	case ZYDIS_MNEMONIC_INC:
+	case ZYDIS_MNEMONIC_DEC:
+	case ZYDIS_MNEMONIC_NEG:
+	case ZYDIS_MNEMONIC_NOT:
+		return o->i.opsize == 4; /* the upper half is cleared */
+	case ZYDIS_MNEMONIC_SHL:
+	case ZYDIS_MNEMONIC_SHR:
+	case ZYDIS_MNEMONIC_SAR:
+		return o->i.opsize == 4 && o->i.r[1] == OP_NONE && (o->i.imm & 31);
+	default:
+		return false;
+	}
+}
+
+static void note_small(struct values *w, const struct op *o)
+{
+	const struct insn *i = &o->i;
+
+	if (o->kind != K_PLAIN && o->kind != K_LEA) {
+		w->small &= (uint16_t)~o->gprs_written;
+		return;
+	}
+	if (o->d.in.operand_count && o->d.op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && i->opsize < 4 &&
+		!(o->gprs_written & ~(1u << (i->r[0] & 15))))
+		return; /* what it does not write stays */
+	w->small &= (uint16_t)~o->gprs_written;
+	if (i->r[0] < 16 && o->d.op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && o->gprs_written == 1u << i->r[0] &&
+		makes_small(o))
+		w->small |= (uint16_t)(1u << i->r[0]);
+}
+
 static void after(struct build *u, struct values *w, const struct op *o)
 {
 	uint16_t written = o->gprs_written;
 
+	note_small(w, o);
 	switch (o->kind) {
 	case K_SITE:
 	case K_SMAP:
@@ -136,6 +185,7 @@ static void after(struct build *u, struct values *w, const struct op *o)
 static void add_access(struct op *o, const struct values *w, struct access a)
 {
 	a.group = -1;
+	a.small = a.index < 16 && (w->small & 1u << a.index);
 	a.vid[0] = w->vid[a.base];
 	a.vid[1] = w->vid[a.index];
 	a.now = (a.base == GPR_RIP ? 0 : w->moved[a.base]) + (w->moved[a.index] << a.scale);

@@ -9,15 +9,19 @@
 #include <time.h>
 
 #define WINDOW    (1ull << VIEW_SHIFT)
-#define GUARD     ((2ull << 30) + (2ull << 20)) /* a displacement, a group's span, an access */
+#define GUARD     (36ull << 30) /* eight times a small index, a displacement, a group's span, an access */
 #define HALF      (1ull << 47)                  /* user addresses lie below */
 #define LARGE     (2ull << 20)
-#define PLACES    8192u
-#define PAGES_MAX 6000u /* host mappings are limited (vm.max_map_count) */
+#define PLACES    32768u
+#define PAGES_MAX 24000u
+#define MAPS_MAX  50000u /* in all views: the host limits them (vm.max_map_count) */
 #define RUN_MAX_PAGES 16
 #define HOT       2          /* ticks */
-#define TICK      1000000ull /* nanoseconds that lie between two at least */
-#define TOO_MANY  (-64)      /* heat of a space that touches more pages than fit */
+#define TICK      1000000ull  /* nanoseconds that lie between two at least */
+#define LONGEST   10000000ull /* and count at most */
+#define CREDIT    400        /* faults that a new view may cost */
+#define CREDIT_NS 100000     /* of user code, for another one: about a twentieth of the time */
+#define RESUME    100
 #define EARLY_MAX 256        /* pages mapped before they fault */
 
 /* What a mapped page or large page is found by: linear address | KEY_USED | flags; KEY_GONE: it was one. */
@@ -129,13 +133,16 @@ static void empty(struct vcpu *v, struct views *s, struct view *w)
 	}
 	memset(w->page, 0, PLACES * sizeof(*w->page));
 	w->used = 0;
-	w->dirty = false;
+	s->maps -= MIN_OF(s->maps, w->maps);
+	w->maps = 0;
+	w->dirty = w->full = false;
 }
 
-static void turn_off(struct view *w, int heat)
+/* What is mapped may be wrong from now on. */
+static void turn_off(struct view *w)
 {
-	w->on = false;
-	w->heat = MIN_OF(w->heat, heat);
+	w->on = w->valid = false;
+	w->heat = 0;
 }
 
 /* ---- mapping */
@@ -193,10 +200,12 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 		return false;
 	if (!write && access_ram(v, la, TLB_WRITE, true, &other))
 		write = true;
-	if (w->used + RUN_MAX_PAGES > PAGES_MAX) {
-		turn_off(w, TOO_MANY);
+	if (w->used + RUN_MAX_PAGES > PAGES_MAX || s->maps >= MAPS_MAX) {
+		w->full = true;
+		w->on = false;
 		return false;
 	}
+	s->maps++, w->maps++;
 	first = large_page(v, &walk, host, la, write);
 	if (first) {
 		la &= ~(LARGE - 1);
@@ -222,7 +231,8 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 	}
 	return true;
 failed: /* the host has no room for more mappings */
-	turn_off(w, TOO_MANY);
+	w->full = true;
+	w->on = false;
 	return false;
 }
 
@@ -232,7 +242,7 @@ static void forget_space(struct vcpu *v, unsigned space)
 {
 	struct views *s = &((struct bt *)v->engine_data)->views;
 
-	turn_off(&s->of[space], 0);
+	turn_off(&s->of[space]);
 }
 
 /* Out of one view: a page, or the large page it lies in and all of that one's pages. */
@@ -257,7 +267,7 @@ static void hide(struct view *w, uint64_t la, bool large)
 			p->key = KEY_GONE;
 	}
 	if (!unmap(at, size))
-		turn_off(w, 0);
+		turn_off(w);
 }
 
 static void forget_page(struct vcpu *v, uint64_t la, bool large)
@@ -265,7 +275,7 @@ static void forget_page(struct vcpu *v, uint64_t la, bool large)
 	struct views *s = &((struct bt *)v->engine_data)->views;
 
 	for (unsigned k = 0; k < TLB_SPACES && la < HALF; k++) {
-		if (!s->of[k].on)
+		if (!s->of[k].valid)
 			continue;
 		hide(&s->of[k], la, false);
 		if (large || find(&s->of[k], la, true))
@@ -280,7 +290,7 @@ static void forget_writes(struct vcpu *v, const uint8_t *host_page)
 	for (unsigned k = 0; k < TLB_SPACES; k++) {
 		struct view *w = &s->of[k];
 
-		for (unsigned n = 0; w->on && n < PLACES; n++) {
+		for (unsigned n = 0; w->valid && n < PLACES; n++) {
 			const struct view_page *p = &w->page[n];
 			bool large = p->key & KEY_LARGE;
 
@@ -340,7 +350,8 @@ static void begin(struct vcpu *v, struct views *s, struct view *w)
 		return;
 	if (w->dirty)
 		empty(v, s, w);
-	w->on = true;
+	w->on = w->valid = true;
+	w->credit = CREDIT;
 	s->begun++;
 	show_known(v, s, w, TLB_WRITE);
 	show_known(v, s, w, TLB_READ);
@@ -365,11 +376,14 @@ void view_heat(struct vcpu *v, struct views *s)
 	t = now();
 	if (t - s->ticked < TICK && !v->views_at_once)
 		return;
+	w->credit += (int)(MIN_OF(t - s->ticked, LONGEST) / CREDIT_NS);
 	s->ticked = t;
 	s->ticks++;
-	if (w->on)
+	if (w->on || w->full)
 		return;
-	if (++w->heat >= HOT || (v->views_at_once && w->heat > TOO_MANY + 1))
+	if (w->valid)
+		w->on = w->credit >= RESUME;
+	else if (++w->heat >= HOT || v->views_at_once)
 		begin(v, s, w);
 }
 
@@ -386,6 +400,14 @@ void view_install(struct vcpu *v, struct views *s)
 	s->installed = w;
 }
 
+/* Another fault: it goes on when it has run long enough without. */
+static bool view_pays(struct view *w)
+{
+	if (w->credit-- <= 0)
+		w->on = false;
+	return w->on;
+}
+
 bool view_fault(struct vcpu *v, struct views *s, uintptr_t host, bool write)
 {
 	struct view *w = s->installed;
@@ -395,7 +417,7 @@ bool view_fault(struct vcpu *v, struct views *s, uintptr_t host, bool write)
 
 		if (offset >= WINDOW)
 			continue;
-		if (!show(v, s, w, ((uint64_t)w->window[n].which << VIEW_SHIFT) + offset, write, false))
+		if (!view_pays(w) || !show(v, s, w, ((uint64_t)w->window[n].which << VIEW_SHIFT) + offset, write, false))
 			return false;
 		s->faults++;
 		return true;

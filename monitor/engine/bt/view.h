@@ -7,8 +7,8 @@
  * with BT_VIEW adds what vcpu.bt.view says for the address's terabyte and accesses; what is not mapped faults and
  * comes here (recover.c).
  * Promise: a window shows only pages of guest RAM that user code may access so without telling anyone, as the TLB
- * does (cpu/tlb.h), and what the TLB forgets goes from the windows too.  Around each lie guards of 2 GiB and more,
- * so a displacement from a register needs no look at where it leads.  Terabytes without a window lead to one where
+ * does (cpu/tlb.h), and what the TLB forgets goes from the windows too.  Around each lie guards so
+ * wide that a displacement from a register, or a 32-bit index, needs no look at where it leads.  Terabytes without a window lead to one where
  * nothing is.
  * Threads: the vCPU's own.
  */
@@ -24,8 +24,11 @@ struct view_page;
 
 struct view {
 	bool on;      /* code with BT_VIEW may run */
+	bool valid;   /* what is mapped is right: it is or was on, and could be so again */
 	bool dirty;   /* something may be mapped */
+	bool full;    /* too much is */
 	int heat;     /* ticks that met its user code since it was last flushed */
+	int credit;   /* faults that it may cost until it has run some more */
 	unsigned windows;
 	struct {
 		unsigned which; /* terabyte */
@@ -33,11 +36,13 @@ struct view {
 	} window[VIEW_WINDOWS];
 	struct view_page *page; /* what is mapped, by hash */
 	unsigned used;          /* places of it */
+	unsigned maps;          /* host mappings made for it */
 };
 
 struct views {
 	uint8_t *nothing; /* a window without pages; NULL: there are no views */
 	struct view of[TLB_SPACES];
+	unsigned maps;
 	struct view *installed; /* that vcpu.bt.view shows */
 	uint32_t ticks;         /* that met user code */
 	uint64_t ticked;        /* host's nanoseconds: the last one */
