@@ -218,7 +218,7 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 	return k;
 }
 
-static unsigned extra_mode(const struct vcpu *v, const struct bt *b)
+static unsigned extra_mode(struct vcpu *v, struct bt *b)
 {
 	unsigned smap = !v->cpl && (v->s.cr4 & CR4_SMAP) && v->view != TLB_CHECKED ? BT_SMAP : 0;
 

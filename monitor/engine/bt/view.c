@@ -12,7 +12,7 @@
 #define GUARD     (36ull << 30) /* eight times a small index, a displacement, a group's span, an access */
 #define HALF      (1ull << 47)                  /* user addresses lie below */
 #define LARGE     (2ull << 20)
-#define PLACES    32768u
+#define PLACES    65536u
 #define PAGES_MAX 24000u
 #define MAPS_MAX  50000u /* in all views: the host limits them (vm.max_map_count) */
 #define RUN_MAX_PAGES 16
@@ -22,6 +22,8 @@
 #define CREDIT    400        /* faults that a new view may cost */
 #define CREDIT_NS 100000     /* of user code, for another one: about a twentieth of the time */
 #define RESUME    100
+#define WALKS     200        /* of the page tables, for the price of a fault */
+#define WRONG_MAX 64
 #define EARLY_MAX 256        /* pages mapped before they fault */
 
 /* What a mapped page or large page is found by: linear address | KEY_USED | flags; KEY_GONE: it was one. */
@@ -29,6 +31,8 @@
 #define KEY_WRITE 2ull
 #define KEY_LARGE 4ull
 #define KEY_GONE  8ull
+
+#define CR3_ROOT 0x000ffffffffff000ull
 
 struct view_page {
 	uint64_t key;
@@ -46,26 +50,48 @@ static struct view_page *find(const struct view *w, uint64_t la, bool large)
 {
 	uint64_t key = (la & ~((large ? LARGE : PAGE_SIZE) - 1)) | KEY_USED | (large ? KEY_LARGE : 0);
 
-	for (unsigned n = place_of(key); w->page[n].key; n = (n + 1) % PLACES) {
-		if ((w->page[n].key & ~KEY_WRITE) == key)
-			return &w->page[n];
+	for (unsigned n = place_of(key); w->index[n]; n = (n + 1) % PLACES) {
+		struct view_page *p = &w->page[w->index[n] - 1];
+
+		if ((p->key & ~KEY_WRITE) == key)
+			return p;
 	}
 	return NULL;
+}
+
+static void add(struct view *w, uint64_t key, const uint8_t *host)
+{
+	unsigned n = place_of(key);
+
+	while (w->index[n])
+		n = (n + 1) % PLACES;
+	w->page[w->used] = (struct view_page){ key, host };
+	w->index[n] = (uint16_t)++w->used;
 }
 
 static void record(struct view *w, uint64_t la, const uint8_t *host, bool large, bool write)
 {
 	uint64_t key = la | KEY_USED | (large ? KEY_LARGE : 0);
 	struct view_page *p = find(w, la, large);
-	unsigned n = place_of(key);
 
-	if (!p) {
-		while (w->page[n].key)
-			n = (n + 1) % PLACES;
-		p = &w->page[n];
-		w->used++;
+	key |= write ? KEY_WRITE : 0;
+	if (p)
+		*p = (struct view_page){ key, host };
+	else
+		add(w, key, host);
+}
+
+/* Without those that are gone. */
+static void tidy(struct view *w)
+{
+	unsigned used = w->used;
+
+	memset(w->index, 0, PLACES * sizeof(*w->index));
+	w->used = 0;
+	for (unsigned n = 0; n < used; n++) {
+		if (w->page[n].key != KEY_GONE)
+			add(w, w->page[n].key, w->page[n].host);
 	}
-	*p = (struct view_page){ key | (write ? KEY_WRITE : 0), host };
 }
 
 /* ---- windows */
@@ -131,7 +157,7 @@ static void empty(struct vcpu *v, struct views *s, struct view *w)
 			v->bt.view[w->window[n].which] = delta(s->nothing, w->window[n].which);
 		w->window[n--] = w->window[--w->windows];
 	}
-	memset(w->page, 0, PLACES * sizeof(*w->page));
+	memset(w->index, 0, PLACES * sizeof(*w->index));
 	w->used = 0;
 	s->maps -= MIN_OF(s->maps, w->maps);
 	w->maps = 0;
@@ -141,6 +167,7 @@ static void empty(struct vcpu *v, struct views *s, struct view *w)
 /* What is mapped may be wrong from now on. */
 static void turn_off(struct view *w)
 {
+	w->stale |= w->valid;
 	w->on = w->valid = false;
 	w->heat = 0;
 }
@@ -148,11 +175,12 @@ static void turn_off(struct view *w)
 /* ---- mapping */
 
 /* All of a large page, where it is plain RAM; NULL: it is not. */
-static uint8_t *large_page(struct vcpu *v, const struct page_walk *walk, uint8_t *host, uint64_t la, bool write)
+static const uint8_t *large_page(struct vcpu *v, const struct page_walk *walk, const uint8_t *host, uint64_t la,
+	bool write)
 {
 	struct ram *ram = v->mem->ram;
 	uint64_t gpa = walk->gpa & ~(LARGE - 1);
-	uint8_t *first = host - (la & (LARGE - 1));
+	const uint8_t *first = host - (la & (LARGE - 1));
 
 	if (walk->page_size < LARGE || (v->s.apic_base & 0x000ffffffffff000ull & ~(LARGE - 1)) == gpa ||
 		!ram_contains(ram, first) || !ram_contains(ram, first + LARGE - 1) ||
@@ -175,7 +203,7 @@ static bool goes_with(struct vcpu *v, const struct view *w, uint64_t la, const u
 	return access_ram(v, la, write ? TLB_WRITE : TLB_READ, true, &walk) == host;
 }
 
-static bool map(struct vcpu *v, struct view *w, uint64_t la, uint8_t *host, uint64_t size, bool write)
+static bool map(struct vcpu *v, struct view *w, uint64_t la, const uint8_t *host, uint64_t size, bool write)
 {
 	int prot = PROT_READ | (write ? PROT_WRITE : 0);
 	int flags = MAP_SHARED | MAP_FIXED | (size < LARGE ? MAP_POPULATE : 0);
@@ -192,7 +220,7 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 {
 	struct page_walk walk, other;
 	uint64_t low, high;
-	uint8_t *host, *first;
+	const uint8_t *host, *first;
 
 	la &= PAGE_MASK;
 	host = access_ram(v, la, write ? TLB_WRITE : TLB_READ, soft, &walk);
@@ -266,8 +294,10 @@ static void hide(struct view *w, uint64_t la, bool large)
 		if (p)
 			p->key = KEY_GONE;
 	}
-	if (!unmap(at, size))
+	if (!unmap(at, size)) { /* never again without emptying it */
 		turn_off(w);
+		w->stale = false;
+	}
 }
 
 static void forget_page(struct vcpu *v, uint64_t la, bool large)
@@ -290,7 +320,7 @@ static void forget_writes(struct vcpu *v, const uint8_t *host_page)
 	for (unsigned k = 0; k < TLB_SPACES; k++) {
 		struct view *w = &s->of[k];
 
-		for (unsigned n = 0; w->valid && n < PLACES; n++) {
+		for (unsigned n = 0; w->valid && n < w->used; n++) {
 			const struct view_page *p = &w->page[n];
 			bool large = p->key & KEY_LARGE;
 
@@ -321,6 +351,7 @@ void views_destroy(struct vcpu *v, struct views *s)
 		for (unsigned n = 0; n < s->of[k].windows; n++)
 			release(s->of[k].window[n].base);
 		free(s->of[k].page);
+		free(s->of[k].index);
 	}
 	release(s->nothing);
 }
@@ -345,16 +376,83 @@ static void show_known(struct vcpu *v, struct views *s, struct view *w, enum tlb
 static void begin(struct vcpu *v, struct views *s, struct view *w)
 {
 	if (!w->page)
-		w->page = calloc(PLACES, sizeof(*w->page));
-	if (!w->page)
+		w->page = calloc(PAGES_MAX, sizeof(*w->page));
+	if (!w->index)
+		w->index = calloc(PLACES, sizeof(*w->index));
+	if (!w->page || !w->index)
 		return;
 	if (w->dirty)
 		empty(v, s, w);
 	w->on = w->valid = true;
+	w->stale = false;
+	w->wanted = 0;
+	w->root = v->s.cr3 & CR3_ROOT;
 	w->credit = CREDIT;
 	s->begun++;
 	show_known(v, s, w, TLB_WRITE);
 	show_known(v, s, w, TLB_READ);
+}
+
+/* Is this still what user code would reach there? */
+static bool is_right(struct vcpu *v, const struct view_page *p)
+{
+	bool large = p->key & KEY_LARGE;
+	struct page_walk walk;
+	const uint8_t *host =
+		access_ram(v, p->key & PAGE_MASK, p->key & KEY_WRITE ? TLB_WRITE : TLB_READ, true, &walk);
+
+	return host == p->host && (!large || large_page(v, &walk, p->host, p->key & PAGE_MASK, p->key & KEY_WRITE));
+}
+
+/* The guest may have brought the page whose absence it was told of. */
+static void show_wanted(struct vcpu *v, struct views *s, struct view *w)
+{
+	uint64_t la = w->wanted & PAGE_MASK;
+
+	if (!find(w, la, false))
+		show(v, s, w, la, w->wanted & 1, true);
+	w->wanted = 0;
+}
+
+static bool take_up(struct vcpu *v, struct view *w)
+{
+	unsigned wrong = 0, gone = 0;
+
+	if (w->root != (v->s.cr3 & CR3_ROOT) || v->writes) {
+		w->stale = false;
+		return false;
+	}
+	if (w->credit <= 0) /* later */
+		return false;
+	w->credit -= (int)(1 + w->used / WALKS);
+	w->valid = true;
+	w->stale = false;
+	for (unsigned n = 0; n < w->used && w->valid; n++) {
+		struct view_page *p = &w->page[n];
+
+		gone += p->key == KEY_GONE;
+		if (p->key == KEY_GONE || is_right(v, p))
+			continue;
+		hide(w, p->key & PAGE_MASK, p->key & KEY_LARGE);
+		if (++wrong > WRONG_MAX) { /* another program, or a fork */
+			turn_off(w);
+			w->stale = false;
+		}
+	}
+	w->credit -= (int)wrong / 4;
+	if (gone + wrong)
+		tidy(w);
+	w->on = w->valid;
+	return w->on;
+}
+
+bool view_go_on(struct vcpu *v, struct views *s, struct view *w)
+{
+	if (w->stale && !take_up(v, w))
+		return false;
+	if (w->on && w->wanted)
+		show_wanted(v, s, w);
+	return w->on;
 }
 
 static uint64_t now(void)
@@ -379,7 +477,7 @@ void view_heat(struct vcpu *v, struct views *s)
 	w->credit += (int)(MIN_OF(t - s->ticked, LONGEST) / CREDIT_NS);
 	s->ticked = t;
 	s->ticks++;
-	if (w->on || w->full)
+	if (w->on || w->full || w->stale)
 		return;
 	if (w->valid)
 		w->on = w->credit >= RESUME;
@@ -417,8 +515,13 @@ bool view_fault(struct vcpu *v, struct views *s, uintptr_t host, bool write)
 
 		if (offset >= WINDOW)
 			continue;
-		if (!view_pays(w) || !show(v, s, w, ((uint64_t)w->window[n].which << VIEW_SHIFT) + offset, write, false))
+		offset += (uint64_t)w->window[n].which << VIEW_SHIFT;
+		if (!view_pays(w))
 			return false;
+		if (!show(v, s, w, offset, write, false)) {
+			w->wanted = (offset & PAGE_MASK) | write;
+			return false;
+		}
 		s->faults++;
 		return true;
 	}

@@ -25,6 +25,7 @@ struct view_page;
 struct view {
 	bool on;      /* code with BT_VIEW may run */
 	bool valid;   /* what is mapped is right: it is or was on, and could be so again */
+	bool stale;   /* it was so until the TLB was flushed */
 	bool dirty;   /* something may be mapped */
 	bool full;    /* too much is */
 	int heat;     /* ticks that met its user code since it was last flushed */
@@ -34,8 +35,11 @@ struct view {
 		unsigned which; /* terabyte */
 		uint8_t *base;
 	} window[VIEW_WINDOWS];
-	struct view_page *page; /* what is mapped, by hash */
-	unsigned used;          /* places of it */
+	uint64_t wanted;        /* page that was not there when it was accessed, and 1 if to be written; 0: none */
+	uint64_t root;          /* CR3 it was begun with */
+	struct view_page *page; /* what is mapped */
+	uint16_t *index;        /* by hash: number in it and 1 */
+	unsigned used;
 	unsigned maps;          /* host mappings made for it */
 };
 
@@ -66,9 +70,15 @@ bool view_fault(struct vcpu *v, struct views *s, uintptr_t host, bool write);
 /* The access that led to this address may have meant a terabyte that has no window yet: registers say which. */
 void view_missing(struct vcpu *v, struct views *s, uintptr_t host);
 
-static inline bool view_is_on(const struct vcpu *v, const struct views *s)
+/* It was flushed or lacked a page: most of it may still be right, the page may be there now.  Returns w->on. */
+bool view_go_on(struct vcpu *v, struct views *s, struct view *w);
+
+/* Does the current space's code run in a view? */
+static inline bool view_is_on(struct vcpu *v, struct views *s)
 {
-	return s->of[v->tlb->current].on;
+	struct view *w = &s->of[v->tlb->current];
+
+	return unlikely(w->stale || w->wanted) ? view_go_on(v, s, w) : w->on;
 }
 
 #endif
