@@ -108,6 +108,7 @@ static bool run_round(struct hostile *h, uint64_t round)
 	}
 	w->mode = (enum world_mode)rng_below(&r, MODE_COUNT);
 	w->user = rng_percent(&r, 50);
+	w->v.views_at_once = rng_percent(&r, 70);
 	w->start = w->v.s;
 	fill_memory(w, &h->pool, &r);
 	state_build(w, &r);
