@@ -287,7 +287,7 @@ static struct host_mem view_operand(struct build *u, const struct access *a, int
 	}
 	if (a->base == R_SP)
 		flush_sp(u);
-	if (a->small && a->base < 16 && !uses_segment(a) && !a->narrow) { /* the guards are as wide as that, too */
+	if (a->small && a->index != GPR_NONE) { /* the guards are as wide as that, too */
 		base = guest_reg(u, a->base, T0);
 		sum.base = (uint8_t)base;
 		emit_delta(u, base);
@@ -307,10 +307,13 @@ static struct host_mem view_operand(struct build *u, const struct access *a, int
 static void emit_view_group(struct build *u, const struct access *a, unsigned n)
 {
 	struct group *g = &u->group[n];
+	struct access base = *a;
 	struct host_mem m;
 
 	t1_lost(u);
-	m = view_operand(u, a, g->low - a->now);
+	if (a->small)
+		base.index = GPR_NONE;
+	m = view_operand(u, &base, g->low - a->now);
 	m.disp -= (int32_t)g->low;
 	emit_lea(&u->e, 8, T1, &m);
 	g->checked = true;
@@ -370,6 +373,8 @@ static struct host_mem emit_access(struct build *u, const struct op *o, unsigned
 			u->t1_group = a->group;
 		}
 		u->group[a->group].uses--;
+		if (a->small)
+			return (struct host_mem){ T1, (uint8_t)guest_reg(u, a->index, T0), a->scale, false, (int32_t)a->disp };
 		return mem_at(T1, (int32_t)a->disp);
 	}
 	if (through_view(u, a)) {

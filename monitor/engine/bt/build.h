@@ -49,7 +49,7 @@ enum op_kind {
 struct access {
 	uint8_t base, index, scale, seg; /* as in struct insn */
 	bool narrow;                     /* 32-bit addresses */
-	bool small;                      /* the index lies between -2^32 and 2^32 */
+	bool small;                      /* through a view, and the index lies between -2^32 and 2^32 */
 	uint8_t kind;                    /* enum tlb_kind */
 	uint16_t size;
 	int8_t group;    /* of accesses that one look-up serves; -1: by itself */

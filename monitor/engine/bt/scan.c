@@ -134,6 +134,8 @@ static void note_small(struct values *w, const struct op *o)
 		!(o->gprs_written & ~(1u << (i->r[0] & 15))))
 		return; /* what it does not write stays */
 	w->small &= (uint16_t)~o->gprs_written;
+	if (o->d.in.mnemonic == ZYDIS_MNEMONIC_CDQE)
+		w->small |= 1u << R_AX;
 	if (i->r[0] < 16 && o->d.op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && o->gprs_written == 1u << i->r[0] &&
 		makes_small(o))
 		w->small |= (uint16_t)(1u << i->r[0]);
@@ -182,13 +184,14 @@ static void after(struct build *u, struct values *w, const struct op *o)
 
 /* ---- memory accesses and their groups */
 
-static void add_access(struct op *o, const struct values *w, struct access a)
+static void add_access(struct build *u, struct op *o, const struct values *w, struct access a)
 {
 	a.group = -1;
-	a.small = a.index < 16 && (w->small & 1u << a.index);
+	a.small = (u->mode & BT_VIEW) && a.index < 16 && (w->small & 1u << a.index) && a.base < 16 && !a.narrow &&
+		  a.seg != S_FS && a.seg != S_GS && !a.bits;
 	a.vid[0] = w->vid[a.base];
-	a.vid[1] = w->vid[a.index];
-	a.now = (a.base == GPR_RIP ? 0 : w->moved[a.base]) + (w->moved[a.index] << a.scale);
+	a.vid[1] = w->vid[a.small ? GPR_NONE : a.index]; /* the base alone finds it */
+	a.now = (a.base == GPR_RIP ? 0 : w->moved[a.base]) + (a.small ? 0 : w->moved[a.index] << a.scale);
 	a.disp += a.now;
 	if (a.base == GPR_RIP)
 		a.disp += o->offset;
@@ -213,7 +216,7 @@ static void operand_access(struct build *u, struct op *o, const struct values *w
 {
 	const struct insn *i = &o->i;
 
-	add_access(o, w,
+	add_access(u, o, w,
 		(struct access){ .base = i->base,
 			.index = i->index,
 			.scale = i->scale,
@@ -228,7 +231,7 @@ static void operand_access(struct build *u, struct op *o, const struct values *w
 
 static void stack_access(struct build *u, struct op *o, const struct values *w, unsigned base, bool write)
 {
-	add_access(o, w,
+	add_access(u, o, w,
 		(struct access){ .base = (uint8_t)base,
 			.index = GPR_NONE,
 			.seg = S_SS,
@@ -238,9 +241,9 @@ static void stack_access(struct build *u, struct op *o, const struct values *w, 
 			.disp = write ? -(int64_t)u->width : 0 });
 }
 
-static void string_access(struct op *o, const struct values *w, unsigned base, enum tlb_kind kind)
+static void string_access(struct build *u, struct op *o, const struct values *w, unsigned base, enum tlb_kind kind)
 {
-	add_access(o, w,
+	add_access(u, o, w,
 		(struct access){ .base = (uint8_t)base,
 			.index = GPR_NONE,
 			.seg = S_DS,
@@ -248,11 +251,16 @@ static void string_access(struct op *o, const struct values *w, unsigned base, e
 			.size = o->i.memsize });
 }
 
+static bool by_base(const struct access *a)
+{
+	return a->small || a->index == GPR_NONE;
+}
+
 static bool same_key(const struct access *a, const struct access *k)
 {
 	bool segment = a->seg == S_FS || a->seg == S_GS || k->seg == S_FS || k->seg == S_GS;
 
-	return a->vid[0] == k->vid[0] && a->vid[1] == k->vid[1] && a->scale == k->scale &&
+	return a->vid[0] == k->vid[0] && a->vid[1] == k->vid[1] && (by_base(a) ? by_base(k) : a->scale == k->scale) &&
 	       a->narrow == k->narrow && (!segment || a->seg == k->seg);
 }
 
@@ -517,9 +525,9 @@ static void note_accesses(struct build *u, struct op *o, const struct values *w)
 		stack_access(u, o, w, R_SP, true);
 		break;
 	case K_STRING:
-		string_access(o, w, R_DI, TLB_WRITE);
+		string_access(u, o, w, R_DI, TLB_WRITE);
 		if (o->i.exec == insn_movs)
-			string_access(o, w, R_SI, TLB_READ);
+			string_access(u, o, w, R_SI, TLB_READ);
 		break;
 	case K_POPF:
 	case K_POP:
