@@ -83,7 +83,7 @@ struct vcpu_state {
 #define VCPU_SIPI  0x40u
 #define VCPU_TRACE 0x80u /* engine's own: single-step, breakpoint or shadow work at the next boundary */
 
-#define VCPU_QUICKS      8192
+#define VCPU_QUICKS      16384
 #define VCPU_QUICK_GROUP 64
 #define VCPU_JUMP_BITS 14
 #define VCPU_JUMPS     (1u << VCPU_JUMP_BITS)
@@ -183,8 +183,9 @@ struct vcpu {
 		uint64_t context;    /* what a jump cache entry must be tagged with now */
 		struct {
 			uint64_t tag, addend;
-		} quick[VCPU_QUICKS]; /* pages that accesses of user code met last */
-		uint8_t quick_used[VCPU_QUICKS / VCPU_QUICK_GROUP];
+		} quick[VCPU_QUICKS]; /* pages that accesses met last: of user code, then of the kernel's */
+		uint8_t quick_used[VCPU_QUICKS / VCPU_QUICK_GROUP] __attribute__((aligned(8)));
+		bool quick_middle; /* some may be of CPL 1 or 2, which sees more than CPL 3 */
 		uint64_t slot[16];   /* host addresses that groups of accesses were looked up for */
 		uint64_t temp;       /* within one instruction */
 		uint64_t string[2];  /* the same, of string instructions */
