@@ -77,11 +77,12 @@ struct vcpu_state {
 #define VCPU_INTR  0x01u /* an interrupt controller wants to deliver; cleared by its owner with vcpu_lower */
 #define VCPU_NMI   0x02u
 #define VCPU_EXIT  0x04u /* leave engine_run with VCPU_RAN_KICKED */
-#define VCPU_FLUSH 0x08u /* drop all TLBs and decoded code: the physical map changed */
+#define VCPU_FLUSH 0x08u /* drop all TLBs, and decoded code that is not in RAM: the physical map changed */
 #define VCPU_CODE  0x10u /* someone else wrote a page that code was made from */
 #define VCPU_INIT  0x20u
 #define VCPU_SIPI  0x40u
 #define VCPU_TRACE 0x80u /* engine's own: single-step, breakpoint or shadow work at the next boundary */
+#define VCPU_FORGET 0x100u /* drop all decoded code */
 
 #define VCPU_QUICKS      16384
 #define VCPU_QUICK_GROUP 64
