@@ -232,6 +232,12 @@ void bt_cache_kill_page(struct bt *b, struct code_page *p);
 struct bt_block **bt_bucket(struct bt *b, const uint8_t *guest, unsigned mode);
 struct bt_block *bt_cache_find(
 	struct bt *b, const uint8_t *guest, const struct code_page *second, unsigned mode);
+/* Where the jump cache may have it: here or in the slot beside. */
+static inline unsigned bt_jump_slot(uint64_t la)
+{
+	return (uint32_t)la * BT_JUMP_FACTOR >> (32 - VCPU_JUMP_BITS);
+}
+
 /* From now on the jump cache has it; returns its slot. */
 unsigned bt_insert_jump(struct vcpu *v, struct bt *b, uint64_t la, const uint8_t *host);
 /* Called from translated code: the slot that the block at la now has, or -1: C's business. */
