@@ -54,7 +54,8 @@ struct bt_link {
 	uint64_t where; /* linear page it starts from ^ context; 0: not linked */
 	uint64_t page;  /* linear page it leads to */
 	struct bt_block *target;
-	struct bt_link *next; /* of those that lead to the target */
+	struct bt_link *next;  /* of those that lead to the target */
+	struct bt_link **here; /* what points to this one among them */
 	int64_t jump;         /* where the displacement of its jump is, from here */
 };
 
