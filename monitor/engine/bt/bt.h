@@ -91,6 +91,7 @@ struct bt_site {
 	struct insn insn;
 	uint16_t offset; /* in its page */
 	uint16_t rest;   /* instructions in the block behind it */
+	bool leaves;     /* nothing behind it belongs to the block */
 };
 
 /* Host code that may raise a host exception, and whose guest instruction that is. */

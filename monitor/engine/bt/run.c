@@ -282,7 +282,7 @@ int bt_call_site(struct vcpu *v, const struct bt_site *site)
 	b->semantics[site->insn.mnemonic]++;
 	r = site->insn.exec(v, &site->insn);
 	v->bt.tsc_ahead = tsc_ahead(v);
-	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed))) {
+	if (likely(r == INSN_NEXT) && !site->leaves && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed))) {
 		v->bt.rest = 0;
 		return 0;
 	}
