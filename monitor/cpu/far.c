@@ -33,7 +33,7 @@ void cs_commit(struct vcpu *v, const struct segment *cs, uint64_t rip, unsigned 
 	if (v->protected_mode && !v->v86)
 		v->s.seg[S_CS].selector = (uint16_t)((cs->selector & ~3u) | cpl);
 	v->s.rip = rip;
-	cpu_update_mode(v);
+	cpu_update_code(v);
 }
 
 static uint64_t truncate_rip(uint64_t rip, unsigned size)
@@ -502,9 +502,10 @@ void interrupt_return(struct vcpu *v, unsigned size)
 		v->s.seg[S_SS] = ss;
 		cs_commit(v, &cs, rip, cpl);
 		set_outer_sp(v, sp);
-		if (drop)
+		if (drop) {
 			drop_data_segments(v, cpl);
-		cpu_update_mode(v);
+			cpu_update_mode(v);
+		}
 	}
 	cpu_set_flags(v, flags, mask);
 }

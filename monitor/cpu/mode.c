@@ -90,6 +90,16 @@ void cpu_update_mode(struct vcpu *v)
 	tlb_select_view(v);
 }
 
+void cpu_update_code(struct vcpu *v)
+{
+	if (v->code_size != CODE_64 || !(v->s.seg[S_CS].attr & SEG_L)) {
+		cpu_update_mode(v);
+		return;
+	}
+	v->cpl = (uint8_t)bits_get(v->s.seg[S_SS].attr, 6, 5);
+	tlb_select_view(v);
+}
+
 void vcpu_settle(struct vcpu *v)
 {
 	v->s.zero = 0;

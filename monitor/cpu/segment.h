@@ -153,6 +153,8 @@ void cpu_deliver(struct vcpu *v);
 
 /* CR0, CR4, EFER, CS, SS or RFLAGS.VM changed: recompute mode, bases, FPU access, TLB view. */
 void cpu_update_mode(struct vcpu *v);
+/* The same where nothing but CS and SS did: from 64-bit code to 64-bit code only the privilege changes. */
+void cpu_update_code(struct vcpu *v);
 void cpu_update_fpu(struct vcpu *v);
 
 /* Replace the flags in `mask`, with all consequences. */

@@ -234,7 +234,7 @@ static void enter(struct vcpu *v, const struct segment *cs, const struct segment
 	v->s.seg[S_CS] = *cs;
 	v->s.seg[S_SS] = *ss;
 	v->s.rip = rip;
-	cpu_update_mode(v);
+	cpu_update_code(v);
 }
 
 int insn_syscall(struct vcpu *v, const struct insn *i)

@@ -4,6 +4,8 @@
 #include "monitor/cpu/arch.h"
 #include "monitor/cpu/debug.h"
 
+#include "base/bits.h"
+
 #include <stdlib.h>
 
 /* The page next door is never looked up in this slot. */
@@ -78,6 +80,10 @@ static uint16_t effective_pcid(const struct vcpu *v, unsigned pcid)
 static void forget_quick(struct vcpu *v)
 {
 	for (unsigned g = 0; g < ARRAY_LEN(v->bt.quick_used); g++) {
+		if (g % 8 == 0 && !le_load(v->bt.quick_used + g, 8)) {
+			g += 7;
+			continue;
+		}
 		if (!v->bt.quick_used[g])
 			continue;
 		v->bt.quick_used[g] = 0;
@@ -376,7 +382,11 @@ bool tlb_protect_host_page(struct vcpu *v, const uint8_t *host_page)
 void tlb_select_view(struct vcpu *v)
 {
 	struct tlb *t = v->tlb;
+	bool middle = v->cpl == 1 || v->cpl == 2;
 
+	if (unlikely(middle || v->bt.quick_middle))
+		forget_quick(v);
+	v->bt.quick_middle = middle;
 	if (v->cpl == 3) {
 		bool checked = (v->s.cr0 & CR0_AM) && (v->s.rflags & FLAG_AC);
 

@@ -33,7 +33,7 @@ bool vcpu_has_work(const struct vcpu *v)
 	uint32_t p = atomic_load(&v->pending);
 
 	if (v->s.wait_for_sipi)
-		p &= VCPU_SIPI | VCPU_INIT | VCPU_EXIT | VCPU_FLUSH;
+		p &= VCPU_SIPI | VCPU_INIT | VCPU_EXIT | VCPU_FLUSH | VCPU_FORGET;
 	else if (!(v->s.rflags & FLAG_IF))
 		p &= ~VCPU_INTR;
 	if (v->s.nmi_blocked)

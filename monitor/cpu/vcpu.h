@@ -77,13 +77,14 @@ struct vcpu_state {
 #define VCPU_INTR  0x01u /* an interrupt controller wants to deliver; cleared by its owner with vcpu_lower */
 #define VCPU_NMI   0x02u
 #define VCPU_EXIT  0x04u /* leave engine_run with VCPU_RAN_KICKED */
-#define VCPU_FLUSH 0x08u /* drop all TLBs and decoded code: the physical map changed */
+#define VCPU_FLUSH 0x08u /* drop all TLBs, and decoded code that is not in RAM: the physical map changed */
 #define VCPU_CODE  0x10u /* someone else wrote a page that code was made from */
 #define VCPU_INIT  0x20u
 #define VCPU_SIPI  0x40u
 #define VCPU_TRACE 0x80u /* engine's own: single-step, breakpoint or shadow work at the next boundary */
+#define VCPU_FORGET 0x100u /* drop all decoded code */
 
-#define VCPU_QUICKS      8192
+#define VCPU_QUICKS      16384
 #define VCPU_QUICK_GROUP 64
 #define VCPU_JUMP_BITS   14
 #define VCPU_VIEW        256
@@ -196,8 +197,9 @@ struct vcpu {
 		uint64_t context;    /* what a jump cache entry must be tagged with now */
 		struct {
 			uint64_t tag, addend;
-		} quick[VCPU_QUICKS]; /* pages that accesses of user code met last */
-		uint8_t quick_used[VCPU_QUICKS / VCPU_QUICK_GROUP];
+		} quick[VCPU_QUICKS]; /* pages that accesses met last: of user code, then of the kernel's */
+		uint8_t quick_used[VCPU_QUICKS / VCPU_QUICK_GROUP] __attribute__((aligned(8)));
+		bool quick_middle; /* some may be of CPL 1 or 2, which sees more than CPL 3 */
 		uint64_t view[VCPU_VIEW]; /* view.c: host address - linear address, by the address's bits 47..40 */
 		uint64_t slot[16];   /* host addresses that groups of accesses were looked up for */
 		uint64_t temp;       /* within one instruction */

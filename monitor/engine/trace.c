@@ -130,7 +130,7 @@ static void set_singly(struct tracer *t, struct vcpu *v, bool on)
 	t->singly = on;
 	v->block_limit = on;
 	v->precise_flags = on;
-	vcpu_raise(v, VCPU_FLUSH);
+	vcpu_raise(v, VCPU_FORGET);
 }
 
 static enum vcpu_exit run(struct tracer *t, struct vcpu *v, uint64_t budget)

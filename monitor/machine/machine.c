@@ -185,7 +185,7 @@ bool machine_reset(struct machine *m, GError **error)
 
 		atomic_fetch_and(&v->pending, ~(uint32_t)(VCPU_NMI | VCPU_INIT | VCPU_SIPI));
 		vcpu_reset(v, false);
-		vcpu_raise(v, VCPU_FLUSH);
+		vcpu_raise(v, VCPU_FLUSH | VCPU_FORGET);
 	}
 	return !m->config.kernel || machine_boot_direct(m, error);
 }

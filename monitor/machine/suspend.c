@@ -109,7 +109,7 @@ static bool load_all(struct machine *m, struct state_reader *r, GError **error)
 	pthread_mutex_unlock(&m->pc.mem.lock);
 	for (unsigned i = 0; ok && i < m->cpus_made; i++) {
 		ok = vcpu_load(&m->vcpus[i], r, error);
-		vcpu_raise(&m->vcpus[i], VCPU_FLUSH);
+		vcpu_raise(&m->vcpus[i], VCPU_FLUSH | VCPU_FORGET);
 	}
 	return ok && state_reader_finish(r, error);
 }

@@ -66,7 +66,7 @@ static void load_code(struct guest *g, const struct test_case *tc, enum guest_wa
 	if (to > from)
 		g->v.engine->invalidate(&g->v, GPA(GUEST_CODE_PAGE) + from, to - from);
 	if (way == GUEST_EVICTED)
-		vcpu_raise(&g->v, VCPU_FLUSH);
+		vcpu_raise(&g->v, VCPU_FLUSH | VCPU_FORGET);
 }
 
 static void load_case(struct guest *g, const struct test_case *tc, const uint8_t *mem, enum guest_way way)

@@ -70,7 +70,7 @@ static void meddle(struct injector *in)
 	else if (k < 54)
 		vcpu_raise(v, VCPU_NMI);
 	else if (k < 60)
-		vcpu_raise(v, VCPU_FLUSH);
+		vcpu_raise(v, VCPU_FLUSH | VCPU_FORGET);
 	else if (k < 80)
 		dma(in);
 	else if (k < 84)

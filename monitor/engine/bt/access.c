@@ -141,15 +141,15 @@ static struct cold *emit_look_up(struct build *u, const struct op *o, const stru
 #define QUICK(n, field) (offsetof(struct vcpu, bt.quick[n].field))
 
 /*
- * Will an access of user code probably meet the page again that it met last?  The stack, variables at fixed addresses,
+ * Will an access probably meet the page again that it met last?  The stack, variables at fixed addresses,
  * thread-local ones; and what a loop goes through.  Objects on the heap are elsewhere every time.
  */
 static bool stays_in_page(const struct build *u, const struct access *a)
 {
 	bool fixed = (a->base == GPR_RIP || a->base == GPR_NONE) && a->index == GPR_NONE;
 
-	if (u->mode & BT_SUPER)
-		return false;
+	if (u->mode & BT_SUPER) /* the kernel's stacks change, and its TLB is emptied more often */
+		return u->loops;
 	return fixed || a->base == R_SP || a->vid[0] == R_SP || uses_segment(a) || u->loops;
 }
 
@@ -171,9 +171,9 @@ static struct cold *emit_find(struct build *u, const struct op *o, const struct 
 		emit_op_mem(e, 8, OP_LOAD, T1, &addend);
 		return c;
 	}
-	/* Others may have the same place, but none that reads where one writes. */
-	u->b->quick = (u->b->quick + 2) % VCPU_QUICKS;
-	place = u->b->quick | (kind == TLB_WRITE);
+	/* Others may have the same place, but none that reads where one writes, or is the kernel where one is not. */
+	u->b->quick = (u->b->quick + 2) % (VCPU_QUICKS / 2);
+	place = u->b->quick | (kind == TLB_WRITE) | (u->mode & BT_SUPER ? VCPU_QUICKS / 2 : 0);
 	emit_op_vcpu(e, OP_SUB, T0, QUICK(place, tag));
 	emit_imm(e, 8, IMM_CMP, T0, (int32_t)(PAGE_SIZE - size));
 	c = add_cold(u, COLD_QUICK, emit_jcc_later(e, CC_A), o);
@@ -191,8 +191,10 @@ static void emit_cold_quick(struct build *u, const struct cold *quick)
 {
 	struct host_mem tag = mem_at(T1, 0), addend = mem_at(T1, 8);
 	struct host_mem used = mem_vcpu(offsetof(struct vcpu, bt.quick_used[quick->quick / VCPU_QUICK_GROUP]));
+	struct host_mem view = mem_vcpu(offsetof(struct vcpu, view));
 	struct cold q = *quick, *c;
 	struct emit *e = &u->e;
+	uint8_t *open = NULL;
 
 	emit_linear(u, q.access, q.target);
 	if (q.access->bits)
@@ -201,6 +203,12 @@ static void emit_cold_quick(struct build *u, const struct cold *quick)
 	c->back = q.back;
 	c->sp = q.sp;
 	c->target = q.target;
+	if (u->mode & BT_SMAP) { /* what is seen with AC set is not to be remembered */
+		emit_byte(e, 0x65), emit_byte(e, 0x80); /* cmp byte gs:[view], closed */
+		emit_modrm_mem(e, IMM_CMP, &view);
+		emit_byte(e, TLB_SUPER_CLOSED);
+		open = emit_jcc_later(e, CC_NE);
+	}
 	emit_op_mem(e, 8, OP_LOAD, T0, &tag);
 	emit_store_vcpu(e, 8, T0, QUICK(q.quick, tag));
 	emit_op_mem(e, 8, OP_LOAD, T1, &addend);
@@ -208,6 +216,11 @@ static void emit_cold_quick(struct build *u, const struct cold *quick)
 	emit_byte(e, 0x65), emit_byte(e, 0xc6); /* mov byte gs:[used], 1 */
 	emit_modrm_mem(e, 0, &used);
 	emit_byte(e, 1);
+	emit_patch(emit_jmp_later(e), q.again);
+	if (!open)
+		return;
+	emit_patch(open, e->at);
+	emit_op_mem(e, 8, OP_LOAD, T1, &addend);
 	emit_patch(emit_jmp_later(e), q.again);
 }
 

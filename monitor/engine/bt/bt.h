@@ -56,7 +56,8 @@ struct bt_link {
 	uint64_t where; /* linear page it starts from ^ context; 0: not linked */
 	uint64_t page;  /* linear page it leads to */
 	struct bt_block *target;
-	struct bt_link *next; /* of those that lead to the target */
+	struct bt_link *next;  /* of those that lead to the target */
+	struct bt_link **here; /* what points to this one among them */
 	int64_t jump;         /* where the displacement of its jump is, from here */
 };
 
@@ -92,6 +93,7 @@ struct bt_site {
 	struct insn insn;
 	uint16_t offset; /* in its page */
 	uint16_t rest;   /* instructions in the block behind it */
+	bool leaves;     /* nothing behind it belongs to the block */
 };
 
 /* Host code that may raise a host exception, and whose guest instruction that is. */
@@ -246,6 +248,12 @@ void bt_cache_kill_page(struct bt *b, struct code_page *p);
 struct bt_block **bt_bucket(struct bt *b, const uint8_t *guest, unsigned mode);
 struct bt_block *bt_cache_find(
 	struct bt *b, const uint8_t *guest, const struct code_page *second, unsigned mode);
+/* Where the jump cache may have it: here or in the slot beside. */
+static inline unsigned bt_jump_slot(uint64_t la)
+{
+	return (uint32_t)la * BT_JUMP_FACTOR >> (32 - VCPU_JUMP_BITS);
+}
+
 /* From now on the jump cache has it; returns its slot. */
 unsigned bt_insert_jump(struct vcpu *v, struct bt *b, uint64_t la, const uint8_t *host);
 /* Called from translated code: the slot that the block at la now has, or -1: C's business. */

@@ -30,7 +30,7 @@ uint32_t add_site(struct build *u, const struct op *o)
 		u->e.overflow = true;
 		return 0;
 	}
-	*s = (struct bt_site){ o->i, o->offset, (uint16_t)rest_behind(u, o) };
+	*s = (struct bt_site){ o->i, o->offset, (uint16_t)rest_behind(u, o), o->kind == K_LEAVE_BLOCK };
 	if (!s->insn.exec && !interp_bind_plain(&u->b->in, &s->insn, &o->d, o->code))
 		u->e.overflow = true;
 	return u->sites++;
@@ -158,6 +158,7 @@ static void do_plain(struct build *u, const struct op *o)
 	if (o->i.flags & INSN_MEM)
 		m = access_emit(u, o, 0);
 	if (m.index == T0 && u->flags == FLAGS_MEMORY) { /* loading flags takes T0 */
+		t1_lost(u);
 		emit_lea(e, 8, T1, &m);
 		m = mem_at(T1, 0);
 	}
@@ -297,6 +298,9 @@ static void translate(struct build *u, const struct op *o)
 	case K_CLD:
 		system_cld(u, o);
 		break;
+	case K_MOV_FROM:
+		system_mov_from(u, o);
+		break;
 	case K_STRING:
 		string_rep(u, o);
 		break;
@@ -322,8 +326,6 @@ static void translate(struct build *u, const struct op *o)
 		break;
 	case K_LEAVE_BLOCK:
 		do_site(u, o);
-		emit_here(u, T0, (int64_t)o->offset + o->i.len);
-		emit_jmp(&u->e, u->b->exit_lookup);
 		u->ended = true;
 		break;
 	default:

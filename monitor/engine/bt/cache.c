@@ -103,12 +103,11 @@ static uint8_t *cold_base(const struct bt *b, unsigned r)
 
 static void unlink_jump(struct bt_link *l)
 {
-	struct bt_link **list = l->target ? &l->target->incoming : NULL;
-
-	while (list && *list && *list != l)
-		list = &(*list)->next;
-	if (list && *list)
-		*list = l->next;
+	if (l->target) {
+		*l->here = l->next;
+		if (l->next)
+			l->next->here = l->here;
+	}
 	l->where = 0;
 	l->target = NULL;
 }
@@ -122,6 +121,9 @@ void bt_cache_link(struct bt *b, struct bt_link *l, struct bt_block *k, uint64_t
 	l->page = page;
 	l->target = k;
 	l->next = k->incoming;
+	l->here = &k->incoming;
+	if (l->next)
+		l->next->here = &l->next;
 	k->incoming = l;
 	l->where = where;
 }

@@ -202,6 +202,8 @@ void note_flags(struct op *o)
 	}
 	if (o->kind == K_PUSHF)
 		o->tested = STATUS;
+	if (o->kind == K_MOV_FROM) /* "undefined": left alone */
+		o->tested = o->written = o->killed = 0;
 	if (o->kind == K_CALL || o->kind == K_CALL_TO || o->kind == K_RET || o->kind == K_JMP_TO ||
 		o->kind == K_JMP)
 		o->tested = o->written = o->killed = 0;

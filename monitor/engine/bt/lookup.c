@@ -28,7 +28,7 @@ struct bt_block *bt_cache_find(
 /* An address may be in its slot or in the one beside it; both full: either goes. */
 unsigned bt_insert_jump(struct vcpu *v, struct bt *b, uint64_t la, const uint8_t *host)
 {
-	unsigned n = (uint32_t)la * BT_JUMP_FACTOR >> (32 - VCPU_JUMP_BITS);
+	unsigned n = bt_jump_slot(la);
 	uint64_t tag = la ^ v->bt.context;
 
 	b->coin = !b->coin;

@@ -312,6 +312,7 @@ void mangle(struct build *u, const struct op *o, struct host_mem *mem)
 		return;
 	}
 	if (mem && mem->index == T0) { /* T0 is needed */
+		t1_lost(u);
 		emit_lea(e, 8, T1, mem);
 		*mem = mem_at(T1, 0);
 	}

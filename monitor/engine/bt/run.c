@@ -246,24 +246,30 @@ static bool go_on(struct vcpu *v)
 	struct bt *b = v->engine_data;
 	const struct code_page *page;
 	const struct bt_block *k;
-	unsigned mode;
+	unsigned mode, slot;
 
 	if (b->counting || atomic_load_explicit(&v->attention, memory_order_relaxed))
 		return false;
 	mode = mode_of(v);
 	if ((mode & 3) != BT_64)
 		return false;
-	page = tlb_find_code(v, v->s.rip);
-	if (!page)
-		return false;
 	mode |= extra_mode(v, b);
-	k = bt_cache_find(b, page->host + (v->s.rip & (PAGE_SIZE - 1)), NULL, bt_page_mode(page, mode));
-	if (!k)
-		return false;
-	b->mode = mode;
 	update_context(v, b, mode);
+	slot = bt_jump_slot(v->s.rip);
+	if (v->bt.jump_tag[slot] != (v->s.rip ^ v->bt.context))
+		slot ^= 1;
+	if (v->bt.jump_tag[slot] != (v->s.rip ^ v->bt.context)) {
+		page = tlb_find_code(v, v->s.rip);
+		if (!page)
+			return false;
+		k = bt_cache_find(b, page->host + (v->s.rip & (PAGE_SIZE - 1)), NULL, bt_page_mode(page, mode));
+		if (!k)
+			return false;
+		slot = bt_insert_jump(v, b, v->s.rip, k->host_code);
+	}
+	b->mode = mode;
 	v->bt.page = v->s.rip & PAGE_MASK;
-	v->bt.resume = k->host_code;
+	v->bt.resume = v->bt.jump_host[slot];
 	v->bt.rest = 0;
 	return true;
 }
@@ -278,7 +284,7 @@ int bt_call_site(struct vcpu *v, const struct bt_site *site)
 	b->semantics[site->insn.mnemonic]++;
 	r = site->insn.exec(v, &site->insn);
 	v->bt.tsc_ahead = tsc_ahead(v);
-	if (likely(r == INSN_NEXT) && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed)) &&
+	if (likely(r == INSN_NEXT) && !site->leaves && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed)) &&
 		likely(!(b->mode & BT_VIEW) || v->view == TLB_USER)) { /* POPF may have asked for alignment checks */
 		v->bt.rest = 0;
 		return 0;

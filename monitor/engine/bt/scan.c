@@ -402,6 +402,17 @@ static bool operand_possible(const struct build *u, const struct op *o)
 	       access_possible(u, &a, o->i.disp + (o->i.base == GPR_RIP ? o->offset : 0));
 }
 
+/* A selector or control register that is read, by who may, into a register other than RSP. */
+static bool reads_system(const struct build *u, const struct insn *i)
+{
+	if ((i->flags & (INSN_MEM | INSN_LOCK)) || i->r[0] == R_SP)
+		return false;
+	if (i->system_operand)
+		return i->exec == insn_mov_cr && i->system_operand == 2 && (u->mode & BT_SUPER) &&
+		       (i->r[1] == 0 || (i->r[1] >= 2 && i->r[1] <= 4));
+	return i->seg_operand == 2 && i->r[1] <= S_GS && i->opsize >= 4;
+}
+
 static enum op_kind row_kind(const struct build *u, const struct op *o)
 {
 	const struct insn *i = &o->i;
@@ -434,6 +445,8 @@ static enum op_kind row_kind(const struct build *u, const struct op *o)
 		return u->mode & BT_SMAP ? K_SMAP : K_SITE;
 	case ZYDIS_MNEMONIC_SWAPGS:
 		return u->width == 8 && (u->mode & BT_SUPER) ? K_SWAPGS : K_SITE;
+	case ZYDIS_MNEMONIC_MOV:
+		return reads_system(u, i) ? K_MOV_FROM : K_SITE;
 	case ZYDIS_MNEMONIC_CLD:
 		return K_CLD;
 	case ZYDIS_MNEMONIC_CLI:

@@ -25,16 +25,16 @@ static void shift(struct build *u, bool left, unsigned reg, unsigned count)
 	emit_byte(&u->e, count);
 }
 
-/* reg <- vcpu.cc */
-static void load_cc(struct build *u, unsigned reg)
+/* reg <- 16 bits of the vCPU */
+static void load_word(struct build *u, unsigned reg, size_t offset)
 {
-	struct host_mem cc = mem_vcpu(CC);
+	struct host_mem m = mem_vcpu(offset);
 	struct emit *e = &u->e;
 
 	emit_byte(e, 0x65);
-	emit_byte(e, 0x40 | emit_rex_mem(4, reg, &cc));
+	emit_byte(e, 0x40 | emit_rex_mem(4, reg, &m));
 	emit_byte(e, 0x0f), emit_byte(e, 0xb7); /* movzx */
-	emit_modrm_mem(e, reg, &cc);
+	emit_modrm_mem(e, reg, &m);
 }
 
 void system_pushf(struct build *u, const struct op *o)
@@ -46,7 +46,7 @@ void system_pushf(struct build *u, const struct op *o)
 	m = access_emit(u, o, 0);
 	flags_clobbered(u, STATUS);
 	emit_store_vcpu(e, 8, H_AX, offsetof(struct vcpu, bt.temp));
-	load_cc(u, H_AX);
+	load_word(u, H_AX, CC);
 	emit_mov(e, 4, T0, H_AX);
 	shift(u, false, H_AX, 8);
 	imm32(u, IMM_AND, H_AX, 0xd5);
@@ -188,4 +188,19 @@ void system_swapgs(struct build *u, const struct op *o)
 	emit_store_vcpu(e, 8, T0, hidden);
 	emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, seg_base) + 8 * S_GS);
 	emit_store_vcpu(e, 8, T1, offsetof(struct vcpu, s.kernel_gs_base));
+}
+
+void system_mov_from(struct build *u, const struct op *o)
+{
+	static const uint16_t cr[] = { [0] = offsetof(struct vcpu, s.cr0), [2] = offsetof(struct vcpu, s.cr2),
+		[3] = offsetof(struct vcpu, s.cr3), [4] = offsetof(struct vcpu, s.cr4) };
+	unsigned to = o->i.r[0], n = o->i.r[1], reg = in_memory(to) ? T0 : to;
+
+	if (o->i.seg_operand)
+		load_word(u, reg, offsetof(struct vcpu, s.seg) + n * sizeof(struct segment) +
+				  offsetof(struct segment, selector));
+	else
+		emit_load_vcpu(&u->e, u->width, reg, cr[n]);
+	if (in_memory(to))
+		emit_store_vcpu(&u->e, 8, reg, GPR_OFFSET(to));
 }

@@ -100,12 +100,13 @@ static void import(struct diff *d)
 	struct side *const sides[] = { &d->first, &d->second };
 
 	memory_copy_all(d);
-	vcpu_lower(d->outer, VCPU_FLUSH);
+	vcpu_lower(d->outer, VCPU_FLUSH | VCPU_FORGET);
 	for (unsigned k = 0; k < 2; k++) {
 		sides[k]->v->s = d->outer->s;
 		vcpu_settle(sides[k]->v);
 		world_map(sides[k], d->outer->mem->flat, d->outer->mem->flat_count,
 			atomic_load(&d->outer->mem->a20_mask));
+		vcpu_raise(sides[k]->v, VCPU_FORGET); /* the memory is new */
 	}
 	d->exported_once = true;
 }

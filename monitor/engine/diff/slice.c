@@ -141,7 +141,7 @@ static void rewind_side(struct side *s)
 	vcpu_settle(s->v);
 	s->v->cc = d->before_cc;
 	vcpu_lower(s->v, VCPU_INTR | VCPU_EXIT);
-	vcpu_raise(s->v, VCPU_FLUSH);
+	vcpu_raise(s->v, VCPU_FLUSH | VCPU_FORGET);
 }
 
 void slice_rewind(struct diff *d)

@@ -103,7 +103,7 @@ static void take_map(struct diff *d)
 	struct physmap *m = d->outer->mem;
 	struct record r = { .kind = REC_MAP, .at = atomic_load(&m->a20_mask), .value = m->flat_count };
 
-	vcpu_lower(d->outer, VCPU_FLUSH);
+	vcpu_lower(d->outer, VCPU_FLUSH | VCPU_FORGET);
 	world_map(&d->first, m->flat, m->flat_count, r.at);
 	if (!d->in_slice) {
 		world_map(&d->second, m->flat, m->flat_count, r.at);

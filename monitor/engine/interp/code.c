@@ -136,6 +136,14 @@ static void drop(struct code_cache *c, struct vcpu *v, struct code_page *p)
 	atomic_store(&v->attention, 1); /* the run being executed may be among them */
 }
 
+void code_cache_remap(struct code_cache *c, struct vcpu *v)
+{
+	for (uint32_t k = 0; k < c->page_used; k++) {
+		if (!ram_contains(v->mem->ram, c->pages[k].host))
+			drop(c, v, &c->pages[k]);
+	}
+}
+
 void code_written(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uint64_t len)
 {
 	uint64_t end = ram_offset + len;

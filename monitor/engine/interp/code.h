@@ -61,6 +61,9 @@ void code_cache_destroy(struct code_cache *c, struct vcpu *v);
 /* Forget everything; runs being executed are gone. */
 void code_cache_flush(struct code_cache *c, struct vcpu *v);
 
+/* The physical map changed: what is not RAM may have gone. */
+void code_cache_remap(struct code_cache *c, struct vcpu *v);
+
 /* The page's record, made if there is none; NULL: full, flush first. */
 struct code_page *code_page_get(struct code_cache *c, uint8_t *host);
 

@@ -79,8 +79,12 @@ static bool serve_requests(struct vcpu *v, struct interp *in, uint32_t pending, 
 	if (pending & VCPU_FLUSH) {
 		vcpu_lower(v, VCPU_FLUSH);
 		tlb_flush_all(v);
-		code_cache_flush(&in->code, v);
+		code_cache_remap(&in->code, v);
 		v->region_cache.size = 0;
+	}
+	if (pending & VCPU_FORGET) {
+		vcpu_lower(v, VCPU_FORGET);
+		code_cache_flush(&in->code, v);
 	}
 	if (pending & VCPU_CODE) {
 		vcpu_lower(v, VCPU_CODE);
