@@ -16,7 +16,8 @@
 #define PAGES_MAX 24000u
 #define MAPS_MAX  50000u /* in all views: the host limits them (vm.max_map_count) */
 #define RUN_MAX_PAGES 16
-#define HOT       2          /* ticks */
+#define HOT       6          /* ticks */
+#define BUSY      16         /* exceptions since the last tick: memory is still being handed out */
 #define TICK      1000000ull  /* nanoseconds that lie between two at least */
 #define LONGEST   10000000ull /* and count at most */
 #define CREDIT    400        /* faults that a new view may cost */
@@ -466,7 +467,8 @@ static uint64_t now(void)
 void view_heat(struct vcpu *v, struct views *s)
 {
 	struct view *w = &s->of[v->tlb->current];
-	uint64_t t;
+	uint64_t t, raised;
+	bool calm;
 
 	/* An engine-diff compares what two engines write; it wants to see each page before. */
 	if (getenv("NV") || !s->nothing || v->view != TLB_USER || v->code_size != CODE_64 || v->writes)
@@ -477,7 +479,10 @@ void view_heat(struct vcpu *v, struct views *s)
 	w->credit += (int)(MIN_OF(t - s->ticked, LONGEST) / CREDIT_NS);
 	s->ticked = t;
 	s->ticks++;
-	if (w->on || w->full || w->stale)
+	raised = atomic_load_explicit(&v->stats.exceptions, memory_order_relaxed);
+	calm = raised - s->raised < BUSY || v->views_at_once;
+	s->raised = raised;
+	if (w->on || w->full || w->stale || !calm)
 		return;
 	if (w->valid)
 		w->on = w->credit >= RESUME;

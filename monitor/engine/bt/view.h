@@ -50,6 +50,7 @@ struct views {
 	struct view *installed; /* that vcpu.bt.view shows */
 	uint32_t ticks;         /* that met user code */
 	uint64_t ticked;        /* host's nanoseconds: the last one */
+	uint64_t raised;        /* exceptions until then */
 	/* Statistics: views; faults that mapped something; those that could not; pages. */
 	uint64_t begun, faults, refusals, mapped;
 };
