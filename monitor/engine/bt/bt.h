@@ -106,8 +106,8 @@ struct bt_point {
 };
 
 struct bt_context {
-	uint64_t generation;
-	uint32_t mode, id;
+	uint64_t generation, tag; /* tag 0: none */
+	uint32_t mode;
 };
 
 /* Flags that may be read by the code at an address, remembered. */
@@ -156,6 +156,7 @@ struct bt {
 	struct code_page *faulty; /* too many of its accesses faulted */
 	struct bt_context contexts[64];
 	uint32_t context_count;
+	uint64_t random; /* a state to draw from */
 	struct bt_stats {
 		uint64_t translated, guest_instructions, evictions, dispatches, links, misses, singles, group_misses,
 			group_failures, killed;

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 /* ---- called from translated code */
@@ -116,7 +117,21 @@ static void forget_all(struct vcpu *v)
 
 /* ---- the jump cache */
 
-static uint32_t new_context(struct vcpu *v, struct bt *b)
+/*
+ * Contexts differ in the bits over a canonical address's sign, so no two canonical addresses have the same tag.  But
+ * guests may also jump to addresses that are not canonical: the lower bits are random, so that they cannot know which
+ * of those would pass for another context's, or for an empty slot.
+ */
+static uint64_t new_tag(struct bt *b)
+{
+	uint64_t z = b->random += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return (uint64_t)b->context_count << 48 | (z ^ z >> 31) >> 16;
+}
+
+static uint64_t new_context(struct vcpu *v, struct bt *b)
 {
 	if (++b->context_count == 1u << 15) {
 		memset(b->contexts, 0, sizeof(b->contexts));
@@ -124,18 +139,18 @@ static uint32_t new_context(struct vcpu *v, struct bt *b)
 		code_cache_flush(&b->in.code, v); /* links know contexts too */
 		b->context_count = 1;
 	}
-	return b->context_count;
+	return new_tag(b);
 }
 
-/* Everything a linear address's meaning depends on, as a number in the bits over a canonical address's sign. */
+/* Everything a linear address's meaning depends on, as a number to be mixed with it. */
 static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 {
 	uint64_t generation = tlb_code_generation(v);
 	struct bt_context *c = &b->contexts[(generation * 31 + mode) % ARRAY_LEN(b->contexts)];
 
-	if (unlikely(c->generation != generation || c->mode != mode || !c->id))
+	if (unlikely(c->generation != generation || c->mode != mode || !c->tag))
 		*c = (struct bt_context){ generation, mode, new_context(v, b) };
-	v->bt.context = (uint64_t)c->id << 48;
+	v->bt.context = c->tag;
 	if (mode & BT_VIEW)
 		view_install(v, &b->views);
 }
@@ -458,6 +473,8 @@ static bool bt_create(struct vcpu *v, GError **error)
 	if (!interp_init(v, &b->in, error) || !bt_cache_create(b, bt_perf_wanted(v), error) ||
 		!bt_make_fixed_code(b, error) || !bt_perf_create(v, b, error))
 		return false;
+	if (getrandom(&b->random, sizeof(b->random), 0) != sizeof(b->random))
+		return fail_errno(error, SERAI_ERROR_HOST, errno, "random numbers");
 	bt_cache_flush(v, b);
 	views_create(v, &b->views);
 	pthread_mutex_init(&b->window_lock, NULL);

@@ -471,7 +471,7 @@ void view_heat(struct vcpu *v, struct views *s)
 	bool calm;
 
 	/* An engine-diff compares what two engines write; it wants to see each page before. */
-	if (getenv("NV") || !s->nothing || v->view != TLB_USER || v->code_size != CODE_64 || v->writes)
+	if (!s->nothing || v->view != TLB_USER || v->code_size != CODE_64 || v->writes)
 		return;
 	t = now();
 	if (t - s->ticked < TICK && !v->views_at_once)
