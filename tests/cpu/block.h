@@ -124,13 +124,15 @@ void block_form(struct block *b);
 /* Something that faults, nearly certainly. */
 void block_fault(struct block *b);
 
-/* ---- block_flow.c, block_call.c, block_smc.c: constructs; block_gen.c: what they are filled with
+/* ---- block_flow.c, block_call.c, block_leave.c, block_smc.c: constructs; block_gen.c: what they are filled with
  * ------------------------- */
 
 /* About `n` instructions of anything. */
 void block_region(struct block *b, unsigned n);
 void block_flow(struct block *b, unsigned n);
 void block_call(struct block *b, unsigned n);
+/* Flags that are read only behind a way out. */
+void block_leave(struct block *b);
 /* A store to the code and, behind a jump, what it changed. */
 void block_smc(struct block *b, unsigned n);
 

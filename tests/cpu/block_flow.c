@@ -283,8 +283,10 @@ void block_flow(struct block *b, unsigned n)
 		carry_loop(b);
 	else if (k < 63)
 		table_loop(b, n);
-	else if (k < 84)
+	else if (k < 80)
 		loop(b, n);
+	else if (k < 88)
+		block_leave(b);
 	else
 		block_call(b, n);
 }

@@ -149,7 +149,7 @@ static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 	struct bt_context *c = &b->contexts[(generation * 31 + mode) % ARRAY_LEN(b->contexts)];
 
 	if (unlikely(c->generation != generation || c->mode != mode || !c->tag))
-		*c = (struct bt_context){ generation, mode, new_context(v, b) };
+		*c = (struct bt_context){ .generation = generation, .mode = mode, .tag = new_context(v, b) };
 	v->bt.context = c->tag;
 	if (mode & BT_VIEW)
 		view_install(v, &b->views);

@@ -14,7 +14,7 @@
 #define LARGE     (2ull << 20)
 #define PLACES    65536u
 #define PAGES_MAX 24000u
-#define MAPS_MAX  50000u /* in all views: the host limits them (vm.max_map_count) */
+#define MAPS_MAX  20000u /* in all views: each may take two of the host's (vm.max_map_count) */
 #define RUN_MAX_PAGES 16
 #define HOT       6          /* ticks */
 #define BUSY      16         /* exceptions since the last tick: memory is still being handed out */
@@ -225,21 +225,18 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 
 	la &= PAGE_MASK;
 	host = access_ram(v, la, write ? TLB_WRITE : TLB_READ, soft, &walk);
-	if (!host || (!seen_at(w, la) && !add_window(v, s, w, la)))
+	if (!host || (write && phys_host(v, walk.gpa, false) != host)) /* writes go elsewhere than reads */
 		return false;
-	if (!write && access_ram(v, la, TLB_WRITE, true, &other))
+	if (!write && access_ram(v, la, TLB_WRITE, true, &other) == host)
 		write = true;
-	if (w->used + RUN_MAX_PAGES > PAGES_MAX || s->maps >= MAPS_MAX) {
-		w->full = true;
-		w->on = false;
-		return false;
-	}
+	if (w->used + RUN_MAX_PAGES > PAGES_MAX || s->maps >= MAPS_MAX || (!seen_at(w, la) && !add_window(v, s, w, la)))
+		goto full;
 	s->maps++, w->maps++;
 	first = large_page(v, &walk, host, la, write);
 	if (first) {
 		la &= ~(LARGE - 1);
 		if (!map(v, w, la, first, LARGE, write))
-			goto failed;
+			goto full;
 		record(w, la, first, true, write);
 		s->mapped += LARGE / PAGE_SIZE;
 		return true;
@@ -253,13 +250,13 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 		low -= PAGE_SIZE;
 	host -= la - low;
 	if (!map(v, w, low, host, high + PAGE_SIZE - low, write))
-		goto failed;
+		goto full;
 	for (uint64_t at = low; at <= high; at += PAGE_SIZE, host += PAGE_SIZE) {
 		record(w, at, host, false, write);
 		s->mapped++;
 	}
 	return true;
-failed: /* the host has no room for more mappings */
+full: /* no more mappings, here or on the host */
 	w->full = true;
 	w->on = false;
 	return false;

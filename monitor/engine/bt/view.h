@@ -18,7 +18,7 @@
 #include "monitor/cpu/tlb.h"
 
 #define VIEW_SHIFT   40 /* log2 of a window's size */
-#define VIEW_WINDOWS 6
+#define VIEW_WINDOWS 8
 
 struct view_page;
 

@@ -20,12 +20,18 @@ IOAPIC	equ 0xfec00000
 %endmacro
 %macro WAIT_FOR 2				; name, counter reaches 1 within a while of HLT or spinning
 	mov dword [count], 0
-	mov ecx, 500000 + 20000000 * (%2)
+	rdtsc
+	lea ebx, [edx + 2 * (%2)]		; where it is to come: seconds, for a host that has other things to do
+	mov ecx, 500000
 %%loop:	sti
 	nop
 	cmp dword [count], 0
 	jne %%done
 	loop %%loop
+	mov ecx, 1
+	rdtsc
+	cmp edx, ebx
+	jb %%loop
 %%done:	cli
 	mov eax, [count]
 	cmp eax, 1
