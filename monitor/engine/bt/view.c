@@ -44,7 +44,7 @@ struct view_page {
 
 static unsigned place_of(uint64_t key)
 {
-	return (unsigned)((key & ~KEY_WRITE) * 0x9e3779b97f4a7c15ull >> 51) % PLACES;
+	return (unsigned)((key & ~KEY_WRITE) * 0x9e3779b97f4a7c15ull >> 48) % PLACES;
 }
 
 static struct view_page *find(const struct view *w, uint64_t la, bool large)
