@@ -16,7 +16,7 @@
 #define PAGES_MAX 24000u
 #define MAPS_MAX  20000u /* in all views: each may take two of the host's (vm.max_map_count) */
 #define RUN_MAX_PAGES 16
-#define HOT       6          /* ticks */
+#define HOT       4          /* ticks */
 #define BUSY      16         /* exceptions since the last tick: memory is still being handed out */
 #define TICK      1000000ull  /* nanoseconds that lie between two at least */
 #define LONGEST   10000000ull /* and count at most */
