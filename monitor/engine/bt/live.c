@@ -105,13 +105,40 @@ static bool is_transparent(const ZydisDecodedInstruction *in)
 	}
 }
 
+/* May it write memory?  By its form: operands are not looked at. */
+static bool may_store(const ZydisDecodedInstruction *in)
+{
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_CMP:
+	case ZYDIS_MNEMONIC_TEST:
+	case ZYDIS_MNEMONIC_LEA:
+	case ZYDIS_MNEMONIC_NOP:
+	case ZYDIS_MNEMONIC_ENDBR64:
+	case ZYDIS_MNEMONIC_LEAVE:
+	case ZYDIS_MNEMONIC_JMP:
+		return false;
+	case ZYDIS_MNEMONIC_POP:
+		return in->attributes & ZYDIS_ATTRIB_HAS_MODRM;
+	case ZYDIS_MNEMONIC_MASKMOVQ:
+	case ZYDIS_MNEMONIC_MASKMOVDQU:
+	case ZYDIS_MNEMONIC_VMASKMOVDQU:
+		return true;
+	case ZYDIS_MNEMONIC_MOV: /* from memory */
+		return !(in->attributes & ZYDIS_ATTRIB_HAS_MODRM) ? in->opcode == 0xa2 || in->opcode == 0xa3
+			: in->raw.modrm.mod != 3 && (in->opcode & 0xfe) != 0x8a;
+	default:
+		return insn_row(in->mnemonic) ? in->meta.category != ZYDIS_CATEGORY_COND_BR
+					      : !(in->attributes & ZYDIS_ATTRIB_HAS_MODRM) || in->raw.modrm.mod != 3;
+	}
+}
+
 /* Flags that may be read by what starts at this offset of the page before they are written. */
 static uint16_t live_ahead(struct build *u, int64_t offset, unsigned *budget)
 {
 	uint16_t live = 0, open = STATUS; /* open: not written yet */
 	const ZydisDecoder *z = &insn_decoders[u->width == 8 ? CODE_64 : CODE_32];
 
-	if (offset < 0 || offset >= (int64_t)PAGE_SIZE || (u->mode & (BT_PRECISE | BT_WRITABLE)))
+	if (offset < 0 || offset >= (int64_t)PAGE_SIZE || (u->mode & BT_PRECISE))
 		return STATUS;
 	while (open && *budget) {
 		ZydisDecodedInstruction in;
@@ -125,10 +152,16 @@ static uint16_t live_ahead(struct build *u, int64_t offset, unsigned *budget)
 		next = offset + in.length;
 		scan_cover(u, (unsigned)offset, (unsigned)next);
 		x = effects_of(&in);
+		if ((u->mode & BT_WRITABLE) && may_store(&in))
+			break;
+		if (in.raw.imm[0].is_relative && in.operand_width == 16) /* may go anywhere */
+			break;
 		live |= open & x.tested;
 		if (in.meta.category == ZYDIS_CATEGORY_COND_BR && is_jcc(in.mnemonic)) {
 			live |= open & live_ahead(u, next + in.raw.imm[0].value.s, budget);
-		} else if (in.mnemonic == ZYDIS_MNEMONIC_JMP && in.raw.imm[0].is_relative) {
+		} else if ((in.mnemonic == ZYDIS_MNEMONIC_JMP ||
+				   (in.mnemonic == ZYDIS_MNEMONIC_CALL && !(u->mode & BT_WRITABLE))) &&
+			   in.raw.imm[0].is_relative) {
 			next += in.raw.imm[0].value.s;
 		} else if (insn_row(in.mnemonic) && !is_transparent(&in)) {
 			break;

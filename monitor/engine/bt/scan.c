@@ -96,11 +96,13 @@ static bool follow(struct build *u, struct values *w, const struct op *o)
 /* Does the instruction leave so small a value in its first operand? */
 static bool makes_small(const struct op *o)
 {
+	bool cleared = o->i.opsize == 4 && o->d.op[0].size == 32; /* the upper half */
+
 	switch (o->d.in.mnemonic) {
 	case ZYDIS_MNEMONIC_MOVZX:
 	case ZYDIS_MNEMONIC_MOVSX:
 	case ZYDIS_MNEMONIC_MOVSXD:
-		return true;
+		return o->d.op[1].size <= 32;
 	case ZYDIS_MNEMONIC_MOV:
 	case ZYDIS_MNEMONIC_LEA:
 	case ZYDIS_MNEMONIC_ADD:
@@ -112,11 +114,11 @@ static bool makes_small(const struct op *o)
 	case ZYDIS_MNEMONIC_DEC:
 	case ZYDIS_MNEMONIC_NEG:
 	case ZYDIS_MNEMONIC_NOT:
-		return o->i.opsize == 4; /* the upper half is cleared */
+		return cleared;
 	case ZYDIS_MNEMONIC_SHL:
 	case ZYDIS_MNEMONIC_SHR:
 	case ZYDIS_MNEMONIC_SAR:
-		return o->i.opsize == 4 && o->i.r[1] == OP_NONE && (o->i.imm & 31);
+		return cleared && o->i.r[1] == OP_NONE && (o->i.imm & 31);
 	default:
 		return false;
 	}
@@ -130,7 +132,7 @@ static void note_small(struct values *w, const struct op *o)
 		w->small &= (uint16_t)~o->gprs_written;
 		return;
 	}
-	if (o->d.in.operand_count && o->d.op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && i->opsize < 4 &&
+	if (o->d.in.operand_count && o->d.op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && o->d.op[0].size < 32 &&
 		!(o->gprs_written & ~(1u << (i->r[0] & 15))))
 		return; /* what it does not write stays */
 	w->small &= (uint16_t)~o->gprs_written;
