@@ -27,11 +27,15 @@ struct target {
 	uint64_t gpa;
 };
 
-/* The local APIC's page lies over whatever the physical map has there. */
-static bool is_apic(const struct vcpu *v, uint64_t gpa)
+bool access_has_apic(const struct vcpu *v, uint64_t gpa, uint64_t size)
 {
 	return (v->s.apic_base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE &&
-	       (gpa & PAGE_MASK) == (v->s.apic_base & 0x000ffffffffff000ull);
+	       (gpa & ~(size - 1)) == (v->s.apic_base & 0x000ffffffffff000ull & ~(size - 1));
+}
+
+static bool is_apic(const struct vcpu *v, uint64_t gpa)
+{
+	return access_has_apic(v, gpa, PAGE_SIZE);
 }
 
 static enum tlb_view view_of(const struct vcpu *v, unsigned access)

@@ -93,6 +93,9 @@ bool access_fill(struct vcpu *v, uint64_t la, enum tlb_kind kind);
 /* The same for an access that may never come: raises nothing, marks nothing; false also when it would have to. */
 bool access_fill_softly(struct vcpu *v, uint64_t la, enum tlb_kind kind);
 
+/* The local APIC's page lies over whatever the physical map has there: does this aligned range, a power of two, have it? */
+bool access_has_apic(const struct vcpu *v, uint64_t gpa, uint64_t size);
+
 /*
  * The RAM that user code's access of this kind at la reaches, and the TLB knows it from then on; NULL: it faults, or is
  * one that must be seen.  Sets A and D as the access does; soft: it may never come, so NULL where it would have to.

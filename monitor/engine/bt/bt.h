@@ -22,7 +22,7 @@
 
 #define BT_BLOCK_MAX  64          /* guest instructions in a block */
 #define BT_HOST_MAX   (24u << 10) /* bytes of host code a block may take */
-#define BT_CACHE_SIZE (56u << 20)
+#define BT_CACHE_SIZE (48u << 20)
 #define BT_REGIONS    8 /* the cache is reused region by region */
 #define BT_REGION     (BT_CACHE_SIZE / BT_REGIONS)
 #define BT_HOT        (BT_REGION / 3 & ~4095u) /* of it for what runs mostly, so that it lies together; the rest is cold */

@@ -183,7 +183,7 @@ static const uint8_t *large_page(struct vcpu *v, const struct page_walk *walk, c
 	uint64_t gpa = walk->gpa & ~(LARGE - 1);
 	const uint8_t *first = host - (la & (LARGE - 1));
 
-	if (walk->page_size < LARGE || (v->s.apic_base & 0x000ffffffffff000ull & ~(LARGE - 1)) == gpa ||
+	if (walk->page_size < LARGE || access_has_apic(v, gpa, LARGE) ||
 		!ram_contains(ram, first) || !ram_contains(ram, first + LARGE - 1) ||
 		phys_host(v, gpa, write) != first || phys_host(v, gpa + LARGE - 1, write) != first + LARGE - 1)
 		return NULL;
