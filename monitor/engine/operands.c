@@ -54,3 +54,19 @@ struct flags_use operand_flags(const struct decoded *d)
 				      c == ZYDIS_CATEGORY_ROTATE)),
 	};
 }
+
+bool operand_always_leaves(const struct decoded *d)
+{
+	switch (d->in.meta.category) {
+	case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_SYSRET:
+		return true;
+	case ZYDIS_CATEGORY_INTERRUPT:
+		return d->in.mnemonic != ZYDIS_MNEMONIC_INTO;
+	default:
+		return d->in.mnemonic == ZYDIS_MNEMONIC_UD2 || d->in.mnemonic == ZYDIS_MNEMONIC_HLT;
+	}
+}

@@ -25,4 +25,7 @@ struct flags_use {
 };
 struct flags_use operand_flags(const struct decoded *d);
 
+/* Is what stands behind it never reached by going straight on? */
+bool operand_always_leaves(const struct decoded *d);
+
 #endif

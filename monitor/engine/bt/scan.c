@@ -353,23 +353,6 @@ static bool changes_mode(const struct build *u, const struct insn *i)
 	return u->width == 4 && (i->exec == insn_load_far || (i->seg_operand && i->exec != insn_push));
 }
 
-/* Does an instruction that runs through its semantics always leave the block? */
-static bool always_leaves(const struct decoded *d)
-{
-	switch (d->in.meta.category) {
-	case ZYDIS_CATEGORY_UNCOND_BR:
-	case ZYDIS_CATEGORY_CALL:
-	case ZYDIS_CATEGORY_RET:
-	case ZYDIS_CATEGORY_SYSCALL:
-	case ZYDIS_CATEGORY_SYSRET:
-		return true;
-	case ZYDIS_CATEGORY_INTERRUPT:
-		return d->in.mnemonic != ZYDIS_MNEMONIC_INTO;
-	default:
-		return d->in.mnemonic == ZYDIS_MNEMONIC_UD2 || d->in.mnemonic == ZYDIS_MNEMONIC_HLT;
-	}
-}
-
 /* Near branches: direct ones, to r/m ones. */
 static enum op_kind branch_kind(const struct build *u, const struct op *o)
 {
@@ -491,7 +474,7 @@ static enum op_kind kind_of(const struct build *u, const struct op *o)
 	} else {
 		kind = row_kind(u, o);
 	}
-	if (kind == K_SITE && (always_leaves(&o->d) || changes_mode(u, i)))
+	if (kind == K_SITE && (operand_always_leaves(&o->d) || changes_mode(u, i)))
 		return K_LEAVE_BLOCK;
 	return kind;
 }

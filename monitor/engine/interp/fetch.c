@@ -3,6 +3,7 @@
  * interp/fetch.c - from CS:RIP to decoded instructions.
  */
 #include "monitor/engine/interp/interp.h"
+#include "monitor/engine/operands.h"
 
 #include <stdlib.h>
 
@@ -19,21 +20,6 @@ static int raise_too_long(struct vcpu *v, const struct insn *i)
 {
 	(void)i;
 	cpu_raise_error(v, EXC_GP, 0);
-}
-
-/* Nothing behind it is ever reached in a straight line. */
-static bool ends_run(const struct decoded *d)
-{
-	switch (d->in.meta.category) {
-	case ZYDIS_CATEGORY_UNCOND_BR:
-	case ZYDIS_CATEGORY_CALL:
-	case ZYDIS_CATEGORY_RET:
-	case ZYDIS_CATEGORY_SYSCALL:
-	case ZYDIS_CATEGORY_SYSRET:
-		return true;
-	default:
-		return false;
-	}
 }
 
 void interp_forget_thunks(struct interp *in)
@@ -74,7 +60,7 @@ static enum decode_result decode(struct vcpu *v, struct interp *in, const uint8_
 	enum decode_result r = insn_decode(code, len, v->code_size, i, &note->d);
 
 	note->full = false;
-	note->last = r != DECODE_OK || ends_run(&note->d);
+	note->last = r != DECODE_OK || operand_always_leaves(&note->d);
 	switch (r) {
 	case DECODE_OK:
 		if (!i->exec && !interp_bind_plain(in, i, &note->d, code))
