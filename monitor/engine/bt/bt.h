@@ -180,7 +180,7 @@ struct bt {
 	const uint8_t *lookup;
 	size_t fixed;                /* end of that code */
 	bool stack_gone; /* a signal took it and was left by a jump */
-	uint8_t signal_stack[64u << 10];
+	uint8_t signal_stack[64u << 10] __attribute__((aligned(16)));
 };
 
 /* The mode of the code in this page. */

@@ -193,7 +193,7 @@ static void add_access(struct build *u, struct op *o, const struct values *w, st
 		  a.seg != S_FS && a.seg != S_GS && !a.bits;
 	a.vid[0] = w->vid[a.base];
 	a.vid[1] = w->vid[a.small ? GPR_NONE : a.index]; /* the base alone finds it */
-	a.now = (a.base == GPR_RIP ? 0 : w->moved[a.base]) + (a.small ? 0 : w->moved[a.index] << a.scale);
+	a.now = (a.base == GPR_RIP ? 0 : w->moved[a.base]) + (a.small ? 0 : w->moved[a.index] * (1 << a.scale));
 	a.disp += a.now;
 	if (a.base == GPR_RIP)
 		a.disp += o->offset;

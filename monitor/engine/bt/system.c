@@ -77,7 +77,8 @@ void system_popf(struct build *u, const struct op *o)
 	flush_sp(u);
 	m = access_emit(u, o, 0);
 	flags_clobbered(u, o->live_in);
-	emit_op_mem(e, 4, OP_LOAD, T0, &m);
+	emit_op_mem(e, 8, OP_LOAD, T0, &m); /* all of it: it may lie on two pages */
+	emit_mov(e, 4, T0, T0);
 	t1_lost(u);
 	emit_mov(e, 4, T1, T0);
 	emit_op_mem(e, 4, OP_XOR, T1, &rflags);
