@@ -19,8 +19,8 @@ SEED   ?= 1
 ENGINE ?= interp
 BENCH  ?=
 
-# Across files gcc finds some per cent more; clang would need another linker.
-OPTIONS := $(if $(findstring clang,$(CC)),,-Db_lto=true)
+# Across files gcc finds some per cent more; clang would need another linker.  Fat, so that tools/check-layers sees objects.
+OPTIONS := $(if $(findstring clang,$(CC)),,-Db_lto=true -Dc_args=-ffat-lto-objects)
 # Sanitizers, coverage for libFuzzer; an assertion that fails must show.
 FUZZ_OPTIONS := -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized \
 	-Dc_args=-fsanitize=fuzzer-no-link -Dc_link_args=-fsanitize=fuzzer-no-link
