@@ -80,9 +80,9 @@ uint8_t *access_ram(struct vcpu *v, uint64_t la, enum tlb_kind kind, bool soft, 
 
 	if ((v->la_mask == UINT64_MAX && !is_canonical(la)) || !paging_walk(v, la, access, w) || is_apic(v, w->gpa))
 		return NULL;
-	host = phys_host(v, w->gpa, kind == TLB_WRITE);
-	if (!host || !ram_contains(ram, host))
-		return NULL;
+	host = phys_host(v, w->gpa, false);
+	if (!host || !ram_contains(ram, host) || (kind == TLB_WRITE && phys_host(v, w->gpa, true) != host))
+		return NULL; /* a device, or what is written goes elsewhere */
 	if (kind == TLB_WRITE && (ram->page_flags[ram_offset(ram, host) >> PAGE_SHIFT] & RAM_PAGE_CODE))
 		return NULL;
 	tlb_fill(v, TLB_USER, kind, la, (uintptr_t)host - la, (struct tlb_page){ w->page_size, w->global });

@@ -183,9 +183,10 @@ static const uint8_t *large_page(struct vcpu *v, const struct page_walk *walk, c
 	uint64_t gpa = walk->gpa & ~(LARGE - 1);
 	const uint8_t *first = host - (la & (LARGE - 1));
 
-	if (walk->page_size < LARGE || access_has_apic(v, gpa, LARGE) ||
-		!ram_contains(ram, first) || !ram_contains(ram, first + LARGE - 1) ||
-		phys_host(v, gpa, write) != first || phys_host(v, gpa + LARGE - 1, write) != first + LARGE - 1)
+	if (walk->page_size < LARGE || access_has_apic(v, gpa, LARGE) || !ram_contains(ram, first) ||
+		!ram_contains(ram, first + LARGE - 1) || phys_host(v, gpa, false) != first ||
+		(write && phys_host(v, gpa, true) != first) ||
+		v->region_cache.gpa + v->region_cache.size - gpa < LARGE) /* a hole in it */
 		return NULL;
 	for (uint64_t n = 0; write && n < LARGE / PAGE_SIZE; n++) {
 		if (ram->page_flags[(ram_offset(ram, first) >> PAGE_SHIFT) + n] & RAM_PAGE_CODE)
@@ -225,7 +226,7 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 
 	la &= PAGE_MASK;
 	host = access_ram(v, la, write ? TLB_WRITE : TLB_READ, soft, &walk);
-	if (!host || (write && phys_host(v, walk.gpa, false) != host)) /* writes go elsewhere than reads */
+	if (!host)
 		return false;
 	if (!write && access_ram(v, la, TLB_WRITE, true, &other) == host)
 		write = true;

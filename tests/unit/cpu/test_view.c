@@ -173,6 +173,24 @@ static void large_page(void **state)
 	view_rig_free(r);
 }
 
+/* One with a hole for a device is shown page by page. */
+static void large_page_with_a_hole(void **state)
+{
+	struct cpu_rig *r = begun();
+
+	(void)state;
+	physmap_add(&r->mem, &(struct phys_region){ .gpa = 0xa0000, .size = 0x20000, .priority = 1, .name = "hole" });
+	vcpu_raise(&r->v, VCPU_FLUSH);
+	r->v.region_cache.size = 0;
+	rig_put(r, RIG_PD + 8, 8, 0 | PTE_PS | RIGHTS);
+	rig_put(r, 0xa0000, 8, 0x5555);
+	assert_true(fault(r, 0x280000, false));
+	assert_int_equal(seen(r, 0x280000), 0x1111);
+	assert_int_equal(seen(r, 0x2a0000), 0);
+	assert_false(fault(r, 0x2a0000, false));
+	view_rig_free(r);
+}
+
 /* After a flush only what the page tables still say is shown. */
 static void flush_is_looked_through(void **state)
 {
@@ -244,6 +262,7 @@ int main(void)
 		cmocka_unit_test(write_sets_dirty),
 		cmocka_unit_test(invlpg_hides),
 		cmocka_unit_test(large_page),
+		cmocka_unit_test(large_page_with_a_hole),
 		cmocka_unit_test(flush_is_looked_through),
 		cmocka_unit_test(other_space_has_another_view),
 		cmocka_unit_test(code_is_not_written),
