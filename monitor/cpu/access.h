@@ -96,11 +96,12 @@ bool access_fill_softly(struct vcpu *v, uint64_t la, enum tlb_kind kind);
 /* The local APIC's page lies over whatever the physical map has there: does this aligned range, a power of two, have it? */
 bool access_has_apic(const struct vcpu *v, uint64_t gpa, uint64_t size);
 
+struct page_walk;
+
 /*
  * The RAM that user code's access of this kind at la reaches, and the TLB knows it from then on; NULL: it faults, or is
  * one that must be seen.  Sets A and D as the access does; soft: it may never come, so NULL where it would have to.
  */
-struct page_walk;
 uint8_t *access_ram(struct vcpu *v, uint64_t la, enum tlb_kind kind, bool soft, struct page_walk *w);
 
 /* ---- the processor's own accesses: supervisor, whatever the CPL
