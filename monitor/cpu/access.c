@@ -47,6 +47,18 @@ static enum tlb_view view_of(const struct vcpu *v, unsigned access)
 	return (access & ACC_IMPLICIT) || !(v->s.rflags & FLAG_AC) ? TLB_SUPER_CLOSED : TLB_SUPER_OPEN;
 }
 
+/* May it have a way to write to this page without look-ups?  If so, that is known. */
+static bool may_write_freely(struct vcpu *v, const uint8_t *host)
+{
+	struct ram *ram = v->mem->ram;
+
+	if (!ram_contains(ram, host))
+		return true;
+	if (v->count > 1)
+		ram_note_writer(ram, host, v->index);
+	return !ram_kept(ram, host);
+}
+
 static struct target translate(struct vcpu *v, uint64_t la, unsigned access)
 {
 	enum tlb_kind kind = access & ACC_WRITE ? TLB_WRITE : TLB_READ;
@@ -64,8 +76,7 @@ static struct target translate(struct vcpu *v, uint64_t la, unsigned access)
 	t.host = is_apic(v, w.gpa) ? NULL : phys_host(v, w.gpa, access & ACC_WRITE);
 	if (unlikely(v->writes != NULL) && t.host && kind == TLB_WRITE)
 		v->writes(v, t.host);
-	if (t.host && kind == TLB_WRITE && ram_contains(v->mem->ram, t.host) &&
-		(v->mem->ram->page_flags[ram_offset(v->mem->ram, t.host) >> PAGE_SHIFT] & RAM_PAGE_CODE))
+	if (t.host && kind == TLB_WRITE && !may_write_freely(v, t.host))
 		return t;
 	if (t.host)
 		tlb_fill(v, view, kind, la, (uintptr_t)t.host - la, (struct tlb_page){ w.page_size, w.global });
@@ -83,7 +94,7 @@ uint8_t *access_ram(struct vcpu *v, uint64_t la, enum tlb_kind kind, bool soft, 
 	host = phys_host(v, w->gpa, false);
 	if (!host || !ram_contains(ram, host) || (kind == TLB_WRITE && phys_host(v, w->gpa, true) != host))
 		return NULL; /* a device, or what is written goes elsewhere */
-	if (kind == TLB_WRITE && (ram->page_flags[ram_offset(ram, host) >> PAGE_SHIFT] & RAM_PAGE_CODE))
+	if (kind == TLB_WRITE && !may_write_freely(v, host))
 		return NULL;
 	tlb_fill(v, TLB_USER, kind, la, (uintptr_t)host - la, (struct tlb_page){ w->page_size, w->global });
 	return host;
@@ -113,13 +124,12 @@ void lin_written(struct vcpu *v, void *host, unsigned len)
 {
 	struct ram *ram = v->mem->ram;
 
-	if (ram_contains(ram, host) &&
-		(ram->page_flags[ram_offset(ram, host) >> PAGE_SHIFT] & RAM_PAGE_CODE)) {
-		if (v->count > 1 && v->mem->code_written) /* every vCPU may have decoded it */
-			v->mem->code_written(v->mem->hook_opaque, ram_offset(ram, host), len);
-		else if (v->code_written)
-			v->code_written(v, ram_offset(ram, host), len);
-	}
+	if (!ram_contains(ram, host))
+		return;
+	if (v->count > 1) /* somebody may begin to keep the page just now */
+		atomic_thread_fence(memory_order_seq_cst);
+	if (ram_kept(ram, host) && v->code_written)
+		v->code_written(v, ram_offset(ram, host), len);
 }
 
 /* ---- devices

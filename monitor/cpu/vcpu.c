@@ -16,6 +16,10 @@ bool vcpu_create(struct vcpu *v, GError **error)
 	v->tlb = tlb_new();
 	if (!v->tlb)
 		return fail(error, SERAI_ERROR_HOST, "vCPU %u: no memory for its TLB", v->index);
+	for (unsigned view = TLB_SUPER_OPEN; view <= TLB_SUPER_CLOSED; view++) {
+		for (unsigned kind = TLB_READ; kind <= TLB_WRITE; kind++)
+			v->tlb_super[view][kind] = tlb_table_of(v, view, kind);
+	}
 	v->host_mxcsr = 0x1f80;
 	atomic_store(&v->pending, 0);
 	vcpu_reset(v, false);

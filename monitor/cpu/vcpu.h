@@ -89,6 +89,7 @@ struct vcpu_state {
 #define VCPU_JUMP_BITS   14
 #define VCPU_VIEW        256
 #define VCPU_JUMPS     (1u << VCPU_JUMP_BITS)
+#define VCPU_LINKS     131072
 
 /* Kinds of access that the software TLB tells apart. */
 enum tlb_kind { TLB_READ, TLB_WRITE, TLB_CODE, TLB_KINDS };
@@ -169,6 +170,7 @@ struct vcpu {
 
 	unsigned index; /* also the initial APIC ID */
 	unsigned count; /* vCPUs in the machine */
+	struct vcpu *first; /* the first of them, the others behind it; NULL: it is alone and in no machine */
 
 	/* Derived from `s` by vcpu_settle, segment loads and control register writes. */
 	uint8_t cpl;
@@ -181,6 +183,7 @@ struct vcpu {
 	uint8_t seg_plain;    /* bit per segment: adding the base is all there is to it (flat, right type) */
 	uint8_t fpu_closed;   /* FPU_* classes (insn.h) that raise #UD or #NM now */
 	struct tlb_entry *tlb_data[TLB_KINDS]; /* tables of the view in use */
+	struct tlb_entry *tlb_super[2][2];     /* tables of TLB_SUPER_OPEN and _CLOSED, to read and to write */
 
 	struct phys_region
 		region_cache; /* of the last phys_host(); valid while mem->seq is region_cache_seq */
@@ -215,6 +218,7 @@ struct vcpu {
 		uint32_t single;     /* the block wanted is the one whose accesses all check for themselves */
 		uint64_t jump_tag[VCPU_JUMPS]; /* the jump cache: linear address ^ context; 0: empty */
 		const uint8_t *jump_host[VCPU_JUMPS];
+		uint64_t linked[VCPU_LINKS]; /* jumps into other pages: linear page ^ context for which each holds, or 0 */
 	} bt;
 	_Atomic bool measure; /* anyone, and asks for attention: the engine measures itself more closely, at a cost */
 	bool precise_flags; /* bt: flags are right in every frame, not only where they will be read */
@@ -238,7 +242,7 @@ struct vcpu {
 	const struct engine *engine;
 	const struct engine_options *engine_options; /* NULL: none is set */
 	void *engine_data;
-	/* The engine's: this vCPU wrote bytes of RAM in a page marked RAM_PAGE_CODE. */
+	/* The engine's: bytes of RAM were written in a page that somebody keeps (mem/ram.h). */
 	void (*code_written)(struct vcpu *v, uint64_t ram_offset, uint64_t len);
 	/* For engines that repeat or compare runs; both may be NULL.  A value that no state determines (time,
 	 * randomness) was found: what to use.  The page of RAM at this host address is about to be written: once, or

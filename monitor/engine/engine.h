@@ -35,7 +35,7 @@ struct engine {
 	/* Run until one of the above; budget in instructions, UINT64_MAX for none (exact in interp, a bound
 	 * elsewhere). */
 	enum vcpu_exit (*run)(struct vcpu *v, uint64_t budget);
-	/* The bytes at this RAM offset changed behind the engine's back (DMA, another vCPU). */
+	/* The bytes at this RAM offset changed: tells all vCPUs of v's machine.  Any thread. */
 	void (*invalidate)(struct vcpu *v, uint64_t ram_offset, uint64_t len);
 	void (*destroy)(struct vcpu *v);
 	/* Any thread, while the vCPU runs: what there is to tell beside vcpu.stats.  May be NULL. */

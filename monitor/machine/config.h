@@ -12,7 +12,7 @@
 #include "monitor/engine/engine.h"
 #include "vm/vmx.h"
 
-#define MACHINE_CPUS_MAX 64
+#define MACHINE_CPUS_MAX 32
 
 enum drive_kind { DRIVE_NONE, DRIVE_DISK, DRIVE_CDROM };
 

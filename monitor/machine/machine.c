@@ -69,8 +69,8 @@ static void code_written(void *opaque, uint64_t ram_offset, uint64_t len)
 {
 	struct machine *m = opaque;
 
-	for (unsigned i = 0; i < m->cpus_made; i++)
-		m->config.engine->invalidate(&m->vcpus[i], ram_offset, len);
+	if (m->cpus_made)
+		m->config.engine->invalidate(&m->vcpus[0], ram_offset, len);
 }
 
 /* vcpu_platform's one opaque is the local APICs, which are part of the board. */

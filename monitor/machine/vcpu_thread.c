@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -110,22 +111,24 @@ static void *thread_main(void *opaque)
 bool cpus_create(struct machine *m, GError **error)
 {
 	size_t size = sizeof(*m->vcpus) * m->config.cpus;
+	void *vcpus;
 
 	if (m->config.trace) {
 		m->trace = fopen(m->config.trace, "we");
 		if (!m->trace)
 			return fail_errno(error, SERAI_ERROR_IO, errno, "%s", m->config.trace);
 	}
-	m->vcpus = aligned_alloc(4096, (size + 4095) & ~4095ul);
+	vcpus = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	m->threads = g_new0(struct cpu_thread, m->config.cpus);
-	if (!m->vcpus)
-		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "no memory for the processors");
-	memset(m->vcpus, 0, size);
+	if (vcpus == MAP_FAILED)
+		return fail_errno(error, SERAI_ERROR_HOST, errno, "no memory for the processors");
+	m->vcpus = vcpus;
 	for (unsigned i = 0; i < m->config.cpus; i++) {
 		struct vcpu *v = &m->vcpus[i];
 
 		v->index = i;
 		v->count = m->config.cpus;
+		v->first = m->vcpus;
 		v->mem = &m->pc.mem;
 		v->clock = &m->pc.clock;
 		v->cpuid = &m->cpuid;
@@ -216,7 +219,8 @@ void cpus_destroy(struct machine *m)
 	}
 	m->cpus_made = 0;
 	g_clear_pointer(&m->threads, g_free);
-	free(m->vcpus);
+	if (m->vcpus)
+		munmap(m->vcpus, sizeof(*m->vcpus) * m->config.cpus);
 	m->vcpus = NULL;
 	if (m->trace && fclose(m->trace) != 0)
 		log_warn("machine", "%s: %s", m->config.trace, strerror(errno));

@@ -272,11 +272,8 @@ static void note_code(struct physmap *m, const uint8_t *hva, uint64_t len)
 	while (at < end) {
 		uint64_t stop = MIN_OF((at & PAGE_MASK) + PAGE_SIZE, end);
 
-		if (atomic_load_explicit(&m->ram->page_flags[at >> PAGE_SHIFT], memory_order_relaxed) &
-			RAM_PAGE_CODE) {
-			if (m->code_written)
-				m->code_written(m->hook_opaque, at, stop - at);
-		}
+		if (ram_kept(m->ram, m->ram->base + at) && m->code_written)
+			m->code_written(m->hook_opaque, at, stop - at);
 		at = stop;
 	}
 }

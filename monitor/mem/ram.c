@@ -24,10 +24,17 @@ static uint64_t host_available(void)
 	return bytes;
 }
 
+static void *marks(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 bool ram_create(struct ram *ram, uint64_t size, GError **error)
 {
 	uint64_t available = host_available(), pages = size >> PAGE_SHIFT;
-	void *base, *flags;
+	void *base, *kept, *writers;
 
 	*ram = (struct ram){ .fd = -1 };
 	if (!size || size & ~PAGE_MASK || size > INT64_MAX)
@@ -47,11 +54,13 @@ bool ram_create(struct ram *ram, uint64_t size, GError **error)
 			size >> 20);
 	}
 	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, ram->fd, 0);
-	flags = mmap(NULL, pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	kept = marks(pages * sizeof(*ram->kept));
+	writers = marks(pages * sizeof(*ram->writers));
 	ram->size = size;
 	ram->base = base == MAP_FAILED ? NULL : base;
-	ram->page_flags = flags == MAP_FAILED ? NULL : flags;
-	if (!ram->base || !ram->page_flags) {
+	ram->kept = kept;
+	ram->writers = writers;
+	if (!ram->base || !ram->kept || !ram->writers) {
 		ram_destroy(ram);
 		return fail(error, SERAI_ERROR_HOST,
 			"guest memory of %" G_GUINT64_FORMAT " MiB cannot be mapped", size >> 20);
@@ -63,8 +72,10 @@ void ram_destroy(struct ram *ram)
 {
 	if (ram->base)
 		munmap(ram->base, ram->size);
-	if (ram->page_flags)
-		munmap((void *)ram->page_flags, ram->size >> PAGE_SHIFT);
+	if (ram->kept)
+		munmap((void *)ram->kept, (ram->size >> PAGE_SHIFT) * sizeof(*ram->kept));
+	if (ram->writers)
+		munmap((void *)ram->writers, (ram->size >> PAGE_SHIFT) * sizeof(*ram->writers));
 	if (ram->fd >= 0)
 		close(ram->fd);
 	*ram = (struct ram){ .fd = -1 };

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * monitor/mem/ram.h - guest RAM: one memfd, mapped shared, and one flag byte per page.
+ * monitor/mem/ram.h - guest RAM: one memfd, mapped shared, and who must be told of what about each page.
  *
- * Owns:    the memfd, its mapping, the page flags.
- * Threads: RAM is read and written by any thread without lock, as on hardware; flags are atomic.
+ * Owns:    the memfd, its mapping, the pages' marks.
+ * Threads: RAM is read and written by any thread without lock, as on hardware; marks are atomic.
+ *
+ * Whoever makes something from a page's bytes sets its bit in `kept`, then reads the bytes; whoever writes to a page
+ * without looking at `kept` each time has set its bit in `writers` before it looked.  Both are locked operations, so
+ * one of the two sees the other.
  */
 #ifndef SERAI_MONITOR_MEM_RAM_H
 #define SERAI_MONITOR_MEM_RAM_H
@@ -17,14 +21,15 @@
 #define PAGE_SIZE  4096ull
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
 
-/* A page flag: some engine caches something made from this page's bytes, so writes must be told to it. */
-#define RAM_PAGE_CODE 0x01
+/* In `kept`, beside a bit per vCPU: what all vCPUs share. */
+#define RAM_KEPT_SHARED (1ull << 63)
 
 struct ram {
 	int fd;
 	uint8_t *base;              /* host address of RAM offset 0 */
 	uint64_t size;              /* bytes, a multiple of PAGE_SIZE */
-	_Atomic uint8_t *page_flags; /* one per page */
+	_Atomic uint64_t *kept;     /* per page: who keeps something made from it, and must be told of writes */
+	_Atomic uint32_t *writers;  /* per page: vCPUs that may write to it without a look-up, or could once */
 };
 
 /* `size` bytes, page aligned, all zero; fails with SERAI_ERROR_HOST when the host cannot hold it. */
@@ -40,6 +45,23 @@ static inline bool ram_contains(const struct ram *ram, const void *hva)
 static inline uint64_t ram_offset(const struct ram *ram, const void *hva)
 {
 	return (uintptr_t)hva - (uintptr_t)ram->base;
+}
+
+/* Who keeps something made from the page that this host address of RAM lies in. */
+static inline uint64_t ram_kept(const struct ram *ram, const void *hva)
+{
+	return atomic_load_explicit(&ram->kept[ram_offset(ram, hva) >> PAGE_SHIFT], memory_order_relaxed);
+}
+
+/* This vCPU is about to write to the page without further look-ups, unless it is kept. */
+static inline void ram_note_writer(struct ram *ram, const void *hva, unsigned cpu)
+{
+	_Atomic uint32_t *w = &ram->writers[ram_offset(ram, hva) >> PAGE_SHIFT];
+
+	if (!(atomic_load_explicit(w, memory_order_relaxed) & 1u << cpu))
+		atomic_fetch_or(w, 1u << cpu);
+	else
+		atomic_thread_fence(memory_order_seq_cst);
 }
 
 #endif

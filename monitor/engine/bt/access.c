@@ -172,8 +172,8 @@ static struct cold *emit_find(struct build *u, const struct op *o, const struct 
 		return c;
 	}
 	/* Others may have the same place, but none that reads where one writes, or is the kernel where one is not. */
-	u->b->quick = (u->b->quick + 2) % (VCPU_QUICKS / 2);
-	place = u->b->quick | (kind == TLB_WRITE) | (u->mode & BT_SUPER ? VCPU_QUICKS / 2 : 0);
+	u->c->quick = (u->c->quick + 2) % (VCPU_QUICKS / 2);
+	place = u->c->quick | (kind == TLB_WRITE) | (u->mode & BT_SUPER ? VCPU_QUICKS / 2 : 0);
 	emit_op_vcpu(e, OP_SUB, T0, QUICK(place, tag));
 	emit_imm(e, 8, IMM_CMP, T0, (int32_t)(PAGE_SIZE - size));
 	c = add_cold(u, COLD_QUICK, emit_jcc_later(e, CC_A), o);
@@ -438,7 +438,7 @@ static void emit_single_exit(struct build *u, const struct cold *c)
 	emit_here(u, T0, c->op->offset);
 	lea = emit_lea_later(e, T1);
 	emit_patch(lea, link);
-	emit_jmp(e, u->b->exit_single);
+	emit_jmp(e, u->c->exit_single);
 }
 
 void access_emit_cold(struct build *u, const struct cold *c)
@@ -458,7 +458,7 @@ void access_emit_cold(struct build *u, const struct cold *c)
 	}
 	emit_linear(u, c->access, c->target);
 	lea = emit_lea_later(e, T1);
-	emit_jmp(e, c->kind == COLD_MISS ? u->b->miss : u->b->group_miss);
+	emit_jmp(e, c->kind == COLD_MISS ? u->c->miss : u->c->group_miss);
 	emit_patch(lea, e->at);
 	miss.align = c->op->i.align;
 	miss.rest = (uint8_t)rest_behind(u, c->op);

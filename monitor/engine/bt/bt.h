@@ -11,6 +11,9 @@
  *   T1); GS base is the vCPU.  There is no host stack: signals run on one of their own (recover.c).
  *   At a block's head the guest's flags are in vcpu.cc, unless nobody will read them; the host's are free.
  *   vcpu.bt.vectors_out is 0 while the vector registers and MXCSR are the guest's.
+ *
+ * All vCPUs of a machine share what is translated (struct bt_cache); what depends on a vCPU's TLB (jump cache, which
+ * links hold) is its own, reached through the GS base.
  */
 #ifndef SERAI_MONITOR_ENGINE_BT_BT_H
 #define SERAI_MONITOR_ENGINE_BT_BT_H
@@ -29,6 +32,8 @@
 /* A linear address's place in the jump cache: the upper bits of its low half times this. */
 #define BT_JUMP_FACTOR 0x9e3779b1u
 #define BT_BUCKETS    65536u
+#define BT_LINKS      (VCPU_LINKS / BT_REGIONS) /* jumps into other pages, in a region */
+#define BT_ROM_PAGES  1024u                     /* pages of code outside RAM */
 
 /* What a block was translated for; code in any other mode is interpreted. */
 enum bt_mode { BT_NONE, BT_64, BT_32 };
@@ -48,29 +53,47 @@ enum bt_mode { BT_NONE, BT_64, BT_32 };
 
 struct bt_block;
 
-/*
- * A direct jump into another page.  It is taken where the page it starts from has the linear address, and the context
- * is the one, in which it was linked: then its target's address means what it meant.
- */
-struct bt_link {
-	uint64_t where; /* linear page it starts from ^ context; 0: not linked */
-	uint64_t page;  /* linear page it leads to */
-	struct bt_block *target;
-	struct bt_link *next;  /* of those that lead to the target */
-	struct bt_link **here; /* what points to this one among them */
-	int64_t jump;         /* where the displacement of its jump is, from here */
+/* What is translated of a page of code.  It exists as long as the cache. */
+struct bt_page {
+	uint8_t *host;           /* the page's bytes */
+	struct bt_block *blocks;
+	uint64_t chunks;         /* 64-byte pieces that something was made from */
+	uint32_t version;        /* how often what was made from it was dropped */
+	uint8_t idle_writes;     /* writes since something was made from it */
+	bool kept;               /* it is marked in ram.kept */
+	_Atomic bool no_view;    /* its accesses fault too often to go through a view */
+	_Atomic uint16_t view_faults; /* in this tick */
+	_Atomic uint32_t view_tick;
 };
 
-/* How a jump is to be linked.  Within a page it may leave out the target's look at attention when it leads forward. */
-enum bt_link_kind { LINK_ANY, LINK_FORWARD, LINK_FORWARD_VECTORS, LINK_PAGE, LINK_KINDS };
+/*
+ * A direct jump into another page.  A vCPU takes it when the page it starts from has the linear address, and the
+ * context is the one, in which that vCPU found that it leads to the code at `to`: vcpu.bt.linked[id] says so.  Which
+ * block has that code may change.
+ */
+struct bt_link {
+	const uint8_t *to; /* host address of the guest code it leads to; NULL: not known yet */
+	uint16_t mode;     /* and the mode of blocks it may lead to */
+	uint32_t id;
+	struct bt_block *target; /* NULL: the jump leads to its own cold code */
+	struct bt_link *next;    /* of those that lead to the target */
+	struct bt_link **here;   /* what points to this one among them */
+	int64_t jump, cold;      /* where the displacement of its jump is, and that cold code, from here */
+};
+
+/*
+ * How a jump is to be linked.  Within a page it may leave out the target's look at attention when it leads forward.
+ * LINK_GONE: the vCPU knows where a jump into another page leads, but the jump does not.
+ */
+enum bt_link_kind { LINK_ANY, LINK_FORWARD, LINK_FORWARD_VECTORS, LINK_PAGE, LINK_GONE, LINK_KINDS };
 
 /* Lies in the cold part of its region, before its cold code, points and sites. */
 struct bt_block {
 	const uint8_t *host_code; /* where it runs; NULL: cannot be translated */
 	const uint8_t *guest;     /* host address of its first guest byte */
-	struct code_page *page;
-	struct code_page *second;         /* page its one instruction goes on in; NULL: none */
-	struct bt_block *next;            /* in its bucket */
+	struct bt_page *page;
+	struct bt_page *second;           /* page its one instruction goes on in; NULL: none */
+	_Atomic(struct bt_block *) next;  /* in its bucket */
 	struct bt_block *next_in_page[2]; /* [1]: in the second page's list */
 	struct bt_point *points;
 	struct bt_link *links;    /* its jumps into other pages */
@@ -134,37 +157,41 @@ struct bt_window {
 	} top[BT_TOPS]; /* blocks by instructions carried out, most first */
 };
 
-struct bt {
-	struct interp in; /* first: the interpreter's functions find themselves in vcpu.engine_data */
-	uint8_t *rw, *rx; /* the code cache, written through one mapping and run through the other */
-	uint32_t used[BT_REGIONS], cold_used[BT_REGIONS]; /* bytes */
-	unsigned region; /* that is being filled */
-	/* The first block with code in a page of a region's hot part: its place in the cold part and 1; 0: none. */
-	uint32_t first[BT_REGIONS][BT_HOT / PAGE_SIZE + 1];
-	struct bt_block **buckets;
+struct bt_region {
+	_Atomic uint32_t used, cold_used; /* bytes */
+	uint32_t links;
+	uint64_t gone;    /* epoch in which it was evicted; 0: it is in use */
+	uint64_t evicted; /* the last such */
+	/* The first block with code in a page of the hot part: its place in the cold part and 1; 0: none. */
+	_Atomic uint32_t first[BT_HOT / PAGE_SIZE + 1];
+};
+
+/*
+ * What is translated, for all vCPUs of a machine.  It is changed under the lock; found (lookup.c, bt_cache_owner), run
+ * and left without.  What is evicted is run by nobody new, but its memory is used again only when every vCPU has been
+ * out of translated code since: the epoch counts evictions, and each vCPU says up to which it knows of none.
+ */
+struct bt_cache {
+	pthread_mutex_t lock;
+	struct vcpu *cpu[64]; /* that use it */
+	unsigned cpus;
+	uint8_t *rw, *rx; /* written through one mapping and run through the other */
+	struct bt_region region[BT_REGIONS];
+	unsigned filling; /* region */
+	_Atomic uint64_t epoch;
+	_Atomic(struct bt_block *) *buckets;
+	struct bt_page *page;               /* one per page of RAM */
+	struct bt_page rom[BT_ROM_PAGES]; /* of other memory, by hash; an entry's host is set last */
+	struct ram *ram;
+	struct thunk_arena thunks; /* of sites */
+	bool thunks_full;
 	struct build *build;
 	struct bt_ahead ahead[4096];
-	uint64_t entered;  /* vcpu.bt.left when translated code was last entered */
-	uint64_t held;     /* budget kept back while the interpreter does one instruction */
-	bool counting;
-	bool coin;       /* which of two jump cache entries goes */
-	uint32_t mode;   /* of the code that runs */
-	int64_t least; /* what must be left of the budget to go on */
-	bool unbound; /* what it counts for is a window only */
 	unsigned quick; /* place that the last access of user code got */
-	struct views views;
-	struct code_page *faulty; /* too many of its accesses faulted */
-	struct bt_context contexts[64];
-	uint32_t context_count;
-	uint64_t random; /* a state to draw from */
-	struct bt_stats {
-		uint64_t translated, guest_instructions, evictions, dispatches, links, misses, singles, group_misses,
-			group_failures, killed;
-	} stats;
-	uint64_t semantics[ZYDIS_MNEMONIC_MAX_VALUE + 1]; /* instructions that left translated code, by mnemonic */
-	struct bt_window window;
 	struct bt_perf *perf; /* NULL: perf is told nothing */
-	pthread_mutex_t window_lock; /* over the window's result */
+	struct {
+		uint64_t translated, guest_instructions, evictions, links, killed;
+	} stats;
 	/* Code made once (fixed.c). */
 	void (*enter)(const uint8_t *host_code, struct vcpu *v);
 	const uint8_t *exit_lookup;  /* T0: the guest's RIP */
@@ -179,14 +206,43 @@ struct bt {
 	/* T0: a tag that the jump cache does not have.  At T1 if it has now, T1 being its slot; else behind that jump. */
 	const uint8_t *lookup;
 	size_t fixed;                /* end of that code */
+};
+
+#define BT_OUTSIDE UINT64_MAX
+
+struct bt {
+	struct interp in; /* first: the interpreter's functions find themselves in vcpu.engine_data */
+	struct bt_cache *cache;
+	uint64_t caught;       /* epoch whose evictions it has taken notice of */
+	_Atomic uint64_t seen; /* the same, for others; BT_OUTSIDE: it runs nothing */
+	uint64_t entered;  /* vcpu.bt.left when translated code was last entered */
+	uint64_t held;     /* budget kept back while the interpreter does one instruction */
+	bool counting;
+	bool coin;       /* which of two jump cache entries goes */
+	uint32_t mode;   /* of the code that runs */
+	int64_t least; /* what must be left of the budget to go on */
+	bool unbound; /* what it counts for is a window only */
+	struct views views;
+	struct bt_page *faulty; /* too many of its accesses faulted */
+	struct bt_context contexts[64];
+	uint32_t context_count;
+	uint64_t random; /* a state to draw from */
+	struct bt_stats {
+		uint64_t dispatches, misses, singles, group_misses, group_failures;
+	} stats;
+	uint64_t semantics[ZYDIS_MNEMONIC_MAX_VALUE + 1]; /* instructions that left translated code, by mnemonic */
+	struct bt_window window;
+	pthread_mutex_t window_lock; /* over the window's result */
 	bool stack_gone; /* a signal took it and was left by a jump */
 	uint8_t signal_stack[64u << 10] __attribute__((aligned(16)));
 };
 
 /* The mode of the code in this page. */
-static inline unsigned bt_page_mode(const struct code_page *p, unsigned mode)
+static inline unsigned bt_page_mode(const struct code_page *p, const struct bt_page *t, unsigned mode)
 {
-	return (mode | (p->writable ? BT_WRITABLE : 0)) & ~(p->no_view ? BT_VIEW : 0);
+	bool no_view = atomic_load_explicit(&t->no_view, memory_order_relaxed);
+
+	return (mode | (p->writable ? BT_WRITABLE : 0)) & ~(no_view ? BT_VIEW : 0);
 }
 
 /* Instructions in a block at most. */
@@ -209,7 +265,7 @@ struct bt_miss {
 
 /* ---- fixed.c: entry, exits and what is shared by slow paths */
 
-bool bt_make_fixed_code(struct bt *b, GError **error);
+bool bt_make_fixed_code(struct bt_cache *c, GError **error);
 
 /* ---- run.c: called from translated code */
 
@@ -219,36 +275,61 @@ int bt_group_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m);
 
 /* ---- build.c */
 
-/* Translate the code at offset of the page in this mode (second: the page it goes on in); NULL: no room. */
-struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, struct code_page *second,
+/*
+ * Translate the code at offset of the page in this mode (second: the page it goes on in), under the lock; NULL: no room
+ * now, or it cannot be translated.
+ */
+struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct bt_page *page, struct bt_page *second,
 	unsigned offset, unsigned mode);
 
 /* ---- cache.c */
 
-/* anonymous: its memory is no file's, as perf wants it. */
-bool bt_cache_create(struct bt *b, bool anonymous, GError **error);
-void bt_cache_destroy(struct bt *b);
-/* Forget everything.  Its pages' lists are the caller's business. */
-void bt_cache_flush(struct vcpu *v, struct bt *b);
+/* The machine's cache, made if v is the first to use it. */
+bool bt_cache_join(struct vcpu *v, struct bt *b, GError **error);
+void bt_cache_leave(struct vcpu *v, struct bt *b);
+
+/* From here on the vCPU may run translated code, until bt_cache_exit. */
+void bt_cache_enter(struct vcpu *v, struct bt *b);
+void bt_cache_exit(struct bt *b);
+/* It is out of translated code and knows nothing of any: it takes notice of evictions. */
+void bt_cache_catch_up(struct vcpu *v, struct bt *b);
+
+/* Everybody looks up anew what to run, soon. */
+void bt_cache_attention(struct bt_cache *c);
+
+/* These bytes of RAM were written.  Any thread. */
+void bt_cache_written(struct bt_cache *c, uint64_t ram_offset, uint64_t len);
+
+/* ---- the rest under the lock */
+
+/* Forget everything; all: what was made from RAM too. */
+void bt_cache_forget(struct vcpu *v, struct bt *b, bool all);
 /* Room for one more block of any size, in the write mapping, and for its hot code; evicts what has been there for
- * longest. */
+ * longest.  NULL: not yet, others may still run what was there. */
 struct bt_block *bt_cache_room(struct vcpu *v, struct bt *b, uint8_t **hot);
 /* The block made there is whole: it can be found from now on. */
-void bt_cache_insert(struct bt *b, struct bt_block *block);
+void bt_cache_insert(struct bt_cache *c, struct bt_block *block);
 /* Every block whose place has not been used again, dead ones too. */
-void bt_cache_each(struct bt *b, void (*fn)(struct bt *b, struct bt_block *k));
-/* Whose code is this? NULL: nobody's. */
-const struct bt_block *bt_cache_owner(const struct bt *b, const uint8_t *rx);
-/* This jump into another page leads to the block from now on. */
-void bt_cache_link(struct bt *b, struct bt_link *l, struct bt_block *k, uint64_t where, uint64_t page);
+void bt_cache_each(struct bt_cache *c, void (*fn)(void *opaque, struct bt_block *k), void *opaque);
+/* Whose code is this? NULL: nobody's.  Without the lock, by who runs it. */
+const struct bt_block *bt_cache_owner(const struct bt_cache *c, const uint8_t *rx);
+/* This jump within a page, at the place of its displacement in the write mapping, leads there from now on. */
+void bt_cache_patch(struct bt_cache *c, uint8_t *at, const uint8_t *to);
+/* This jump into another page leads to the block from now on, if it may; false: it may not. */
+bool bt_cache_link(struct bt_cache *c, struct bt_link *l, struct bt_block *k);
 /* Nothing made from this page will be entered again. */
-void bt_cache_kill_page(struct bt *b, struct code_page *p);
+void bt_cache_kill_page(struct bt_cache *c, struct bt_page *p);
 
-/* ---- lookup.c */
+/* ---- lookup.c: without the lock */
 
-struct bt_block **bt_bucket(struct bt *b, const uint8_t *guest, unsigned mode);
+/* The record of the page at this host address; NULL: it is not RAM, and too many such pages have code. */
+struct bt_page *bt_page_at(struct bt_cache *c, uint8_t *host);
+
+_Atomic(struct bt_block *) *bt_bucket(struct bt_cache *c, const uint8_t *guest, unsigned mode);
 struct bt_block *bt_cache_find(
-	struct bt *b, const uint8_t *guest, const struct code_page *second, unsigned mode);
+	struct bt_cache *c, const uint8_t *guest, const struct bt_page *second, unsigned mode);
+/* The block at this offset of a page whose record the TLB has; NULL: not known. */
+struct bt_block *bt_find_in_page(struct bt_cache *c, const struct code_page *page, unsigned offset, unsigned mode);
 /* Where the jump cache may have it: here or in the slot beside. */
 static inline unsigned bt_jump_slot(uint64_t la)
 {
@@ -272,12 +353,12 @@ void bt_window_note(struct vcpu *v, struct bt *b);
 
 /* Is perf to be told? */
 bool bt_perf_wanted(const struct vcpu *v);
-bool bt_perf_create(struct vcpu *v, struct bt *b, GError **error);
-void bt_perf_destroy(struct bt *b);
-void bt_perf_block(struct bt *b, struct bt_block *k);
-/* Blocks have gone: names of what is left, where the file is this vCPU's alone. */
-void bt_perf_again(struct vcpu *v, struct bt *b);
-void bt_perf_flush(struct bt *b);
+bool bt_perf_create(struct bt_cache *c, GError **error);
+void bt_perf_destroy(struct bt_cache *c);
+void bt_perf_block(void *cache, struct bt_block *k);
+/* Blocks have gone: names of what is left. */
+void bt_perf_again(struct bt_cache *c);
+void bt_perf_flush(struct bt_cache *c);
 
 /* ---- recover.c: a host exception in translated code, as struct interp's recover */
 int bt_recover(struct vcpu *v, const void *ucontext, uintptr_t pc);

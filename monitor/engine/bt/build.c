@@ -31,8 +31,8 @@ uint32_t add_site(struct build *u, const struct op *o)
 		return 0;
 	}
 	*s = (struct bt_site){ o->i, o->offset, (uint16_t)rest_behind(u, o), o->kind == K_LEAVE_BLOCK };
-	if (!s->insn.exec && !interp_bind_plain(&u->b->in, &s->insn, &o->d, o->code))
-		u->e.overflow = true;
+	if (!s->insn.exec && !interp_bind_plain(&u->c->thunks, &s->insn, &o->d, o->code))
+		u->c->thunks_full = u->e.overflow = true;
 	return u->sites++;
 }
 
@@ -99,7 +99,7 @@ static void do_site(struct build *u, const struct op *o)
 	t1_lost(u);
 	u->site_at[add_site(u, o)] = emit_lea_later(e, T0);
 	back = emit_lea_later(e, T1);
-	emit_jmp(e, u->b->site);
+	emit_jmp(e, u->c->site);
 	emit_patch(back, e->at);
 	u->flags = o->live_out ? FLAGS_BOTH : FLAGS_LOST;
 }
@@ -379,7 +379,7 @@ static void emit_leave(struct build *u, const struct head *h)
 		out = emit_jcc_later(e, CC_NE);
 		lea = emit_lea_later(e, T1);
 		emit_patch(lea, e->start + u->block->skip);
-		emit_jmp(e, u->b->load_vectors);
+		emit_jmp(e, u->c->load_vectors);
 		emit_patch(out, e->at);
 	}
 	if (u->mode & BT_COUNT) {
@@ -389,7 +389,7 @@ static void emit_leave(struct build *u, const struct head *h)
 	}
 	u->block->out = emit_run_address(e, e->at);
 	emit_here(u, T0, u->start);
-	emit_jmp(e, u->mode & BT_SINGLE ? u->b->exit_single_lookup : u->b->exit_lookup);
+	emit_jmp(e, u->mode & BT_SINGLE ? u->c->exit_single_lookup : u->c->exit_lookup);
 }
 
 static bool needs_vectors(const struct build *u)
@@ -456,11 +456,11 @@ static void emit_tables(struct build *u)
 	k->links = (struct bt_link *)e->at;
 	k->link_count = (uint16_t)u->links;
 	for (unsigned n = 0; n < u->links && !e->overflow; n++) {
-		struct bt_link link = { .jump = u->link[n].jump - e->at };
+		struct bt_link link = { .id = link_id(u, n), .jump = u->link[n].jump - e->at, .cold = u->link[n].cold - e->at };
 
-		emit_patch(u->link[n].compare, e->at + offsetof(struct bt_link, where));
-		emit_patch(u->link[n].load, e->at + offsetof(struct bt_link, page));
-		emit_patch(u->link[n].lea, e->at);
+		emit_patch(u->link[n].jump, u->link[n].cold);
+		emit_patch(u->link[n].lea[0], e->at);
+		emit_patch(u->link[n].lea[1], e->at);
 		emit_bytes(e, &link, sizeof(link));
 	}
 	for (unsigned n = 0; n < u->sites && !e->overflow; n++) {
@@ -477,7 +477,7 @@ static bool emit_block(struct build *u)
 
 	e->start = e->at = u->hot;
 	e->end = u->hot + BT_HOST_MAX - 64; /* patches stay inside even then */
-	e->run_delta = u->b->rx - u->b->rw;
+	e->run_delta = u->c->rx - u->c->rw;
 	e->overflow = false;
 	u->colds = u->points = u->sites = u->links = 0;
 	u->uses_vectors = needs_vectors(u);
@@ -501,14 +501,34 @@ static bool emit_block(struct build *u)
 	return !e->overflow;
 }
 
-struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, struct code_page *second,
+/* What it was made from must be told, and stays as it is now. */
+static void take_bytes(struct vcpu *v, struct build *u)
+{
+	memset(u->bytes, 0, sizeof(u->bytes));
+	for (unsigned n = 0; n < 2; n++) {
+		struct bt_page *p = n ? u->second : u->page;
+
+		if (!p)
+			continue;
+		p->idle_writes = 0;
+		if (!p->kept) {
+			p->kept = true;
+			code_keep(v, p->host, RAM_KEPT_SHARED);
+		}
+		memcpy(u->bytes + n * PAGE_SIZE, p->host, n ? sizeof(u->bytes) - PAGE_SIZE : PAGE_SIZE);
+	}
+}
+
+struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct bt_page *page, struct bt_page *second,
 	unsigned offset, unsigned mode)
 {
-	struct build *u = b->build;
+	struct bt_cache *c = b->cache;
+	struct build *u = c->build;
 	struct bt_block *k = bt_cache_room(v, b, &u->hot);
 
-	u->v = v;
-	u->b = b;
+	if (!k)
+		return NULL;
+	u->c = c;
 	u->page = page;
 	u->second = second;
 	u->block = k;
@@ -521,15 +541,7 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 		.page = page,
 		.second = second,
 		.mode = (uint16_t)mode };
-	for (unsigned n = 0; n < 2; n++) {
-		struct code_page *p = n ? second : page;
-
-		if (!p)
-			continue;
-		p->idle_writes = 0;
-		if (!p->marked)
-			code_page_mark(v, p); /* before the bytes are read */
-	}
+	take_bytes(v, u);
 	if (!scan(u))
 		return NULL;
 	while (!emit_block(u)) { /* too much code for its place */
@@ -540,10 +552,10 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct code_page *page, 
 	if (second)
 		second->chunks |= 1;
 	k->count = (uint16_t)u->count;
-	b->stats.translated++;
-	b->stats.guest_instructions += u->count;
-	bt_cache_insert(b, k);
-	if (b->perf)
-		bt_perf_block(b, k);
+	c->stats.translated++;
+	c->stats.guest_instructions += u->count;
+	bt_cache_insert(c, k);
+	if (c->perf)
+		bt_perf_block(c, k);
 	return k;
 }

@@ -107,22 +107,23 @@ struct cold {
 	const struct access *access;
 	struct bt_miss miss;
 	int64_t target; /* exit: offset of the next instruction from the page's start */
-	uint32_t site;  /* its number; COLD_PAGE: the link's */
+	uint32_t site;  /* its number; COLD_PAGE: the link's, from the block's first */
 	bool here;      /* site: the block goes on where the instruction ends */
 	bool tagged;    /* lookup: T0 is a tag */
 };
 
 struct build {
-	struct vcpu *v;
-	struct bt *b;
-	struct code_page *page, *second;
+	struct bt_cache *c;
+	struct bt_page *page, *second;
 	struct bt_block *block;
 	struct emit e;
 	uint8_t *hot;           /* where its hot code goes */
 	unsigned mode, width;   /* width: 8 or 4, of the stack and of addresses */
 	unsigned start;         /* offset of the first instruction in the page */
 	unsigned limit;         /* instructions at most */
-	uint8_t straddling[32]; /* bytes of an instruction on two pages */
+	/* The page's bytes, and the first of what the instruction at its end goes on in, as they were when the work began:
+	 * other vCPUs may be writing there. */
+	uint8_t bytes[PAGE_SIZE + 16];
 	/* scan.c's */
 	struct op op[BT_BLOCK_MAX];
 	unsigned count;
@@ -149,7 +150,8 @@ struct build {
 	uint8_t *site_at[BT_BLOCK_MAX * 2]; /* displacements that lead to them */
 	unsigned sites;
 	struct {
-		uint8_t *compare, *load, *jump, *lea; /* displacements */
+		uint8_t *jump, *lea[2]; /* displacements */
+		uint8_t *cold;          /* where the jump leads while the link has no target */
 	} link[BT_BLOCK_MAX + 2]; /* jumps into other pages */
 	unsigned links;
 };
@@ -248,6 +250,7 @@ void flow_call(struct build *u, const struct op *o);
 void flow_ret(struct build *u, const struct op *o);
 void flow_indirect(struct build *u, const struct op *o);
 void flow_emit_cold(struct build *u, const struct cold *c);
+uint32_t link_id(const struct build *u, unsigned n);
 
 /* ---- build.c */
 

@@ -194,6 +194,12 @@ void emit_jmp_reg(struct emit *e, unsigned reg)
 	emit_op_reg(e, 4, 0xff, 4, reg);
 }
 
+void emit_whole(struct emit *e, unsigned before)
+{
+	while (((uintptr_t)e->at + before) % 64 > 60 && !e->overflow)
+		emit_byte(e, 0x90);
+}
+
 uint8_t *emit_jmp_later(struct emit *e)
 {
 	uint8_t *at;

@@ -91,6 +91,8 @@ void emit_rorx(struct emit *e, unsigned width, unsigned reg, unsigned src, unsig
 void emit_jmp(struct emit *e, const uint8_t *target);
 void emit_jmp_mem(struct emit *e, const struct host_mem *m);
 void emit_jmp_reg(struct emit *e, unsigned reg);
+/* Behind `before` bytes of what comes now a displacement will lie in one cache line: it can be changed by one store. */
+void emit_whole(struct emit *e, unsigned before);
 /* A jump whose target is not known yet; returns where its 32-bit displacement is. */
 uint8_t *emit_jmp_later(struct emit *e);
 uint8_t *emit_jcc_later(struct emit *e, unsigned condition);

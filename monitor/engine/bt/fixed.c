@@ -93,25 +93,25 @@ static void emit_to_c(struct emit *e)
 	emit_load_vcpu(e, 8, H_SP, BT_AT(host_sp));
 }
 
-static void emit_exits(struct bt *b, struct emit *e, bool avx)
+static void emit_exits(struct bt_cache *c, struct emit *e, bool avx)
 {
-	b->exit_lookup = here(e);
+	c->exit_lookup = here(e);
 	emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, s.rip));
 	emit_to_c(e);
 	emit_vectors_out(e, avx, false);
 	emit_return(e);
-	for (unsigned k = 0; k < ARRAY_LEN(b->exit_link); k++) {
-		b->exit_link[k] = here(e);
+	for (unsigned k = 0; k < ARRAY_LEN(c->exit_link); k++) {
+		c->exit_link[k] = here(e);
 		emit_store_vcpu(e, 8, T1, BT_AT(link));
 		emit_set_vcpu(e, BT_AT(link_kind), k);
-		emit_jmp(e, b->exit_lookup);
+		emit_jmp(e, c->exit_lookup);
 	}
-	b->exit_single = here(e);
+	c->exit_single = here(e);
 	emit_store_vcpu(e, 8, T1, BT_AT(link));
 	emit_set_vcpu(e, BT_AT(link_kind), LINK_ANY);
-	b->exit_single_lookup = here(e);
+	c->exit_single_lookup = here(e);
 	emit_set_vcpu(e, BT_AT(single), 1);
-	emit_jmp(e, b->exit_lookup);
+	emit_jmp(e, c->exit_lookup);
 }
 
 static void emit_call(struct emit *e, uintptr_t function)
@@ -212,7 +212,7 @@ static void emit_lookup(struct emit *e)
 }
 
 /* Through the jump cache, once more behind what C may have put there, or out. */
-static void emit_indirect(const struct bt *b, struct emit *e)
+static void emit_indirect(const struct bt_cache *c, struct emit *e)
 {
 	uint8_t *hit[2], *lea, *again;
 
@@ -221,42 +221,42 @@ static void emit_indirect(const struct bt *b, struct emit *e)
 	emit_jump_other(e);
 	hit[1] = emit_jcc_later(e, CC_E);
 	lea = emit_lea_later(e, T1);
-	emit_jmp(e, b->lookup);
+	emit_jmp(e, c->lookup);
 	emit_patch(lea, e->at);
 	again = emit_jmp_later(e);
 	emit_op_vcpu(e, OP_XOR, T0, BT_AT(context));
-	emit_jmp(e, b->exit_lookup);
+	emit_jmp(e, c->exit_lookup);
 	emit_patch(hit[0], e->at);
 	emit_patch(hit[1], e->at);
 	emit_patch(again, e->at);
 	emit_jump_hit(e);
 }
 
-bool bt_make_fixed_code(struct bt *b, GError **error)
+bool bt_make_fixed_code(struct bt_cache *c, GError **error)
 {
 	struct emit e = {
-		.start = b->rw, .at = b->rw, .end = b->rw + 16384, .run_delta = b->rx - b->rw
+		.start = c->rw, .at = c->rw, .end = c->rw + 16384, .run_delta = c->rx - c->rw
 	};
 	bool avx = __builtin_cpu_supports("avx");
 
-	b->enter = (void (*)(const uint8_t *, struct vcpu *))(uintptr_t)here(&e);
+	c->enter = (void (*)(const uint8_t *, struct vcpu *))(uintptr_t)here(&e);
 	emit_enter(&e);
-	b->site = here(&e);
+	c->site = here(&e);
 	emit_site(&e, avx);
-	b->miss = here(&e);
+	c->miss = here(&e);
 	emit_miss(&e, avx, (uintptr_t)bt_miss, false);
-	b->group_miss = here(&e);
+	c->group_miss = here(&e);
 	emit_miss(&e, avx, (uintptr_t)bt_group_miss, true);
-	b->lookup = here(&e);
+	c->lookup = here(&e);
 	emit_lookup(&e);
-	b->load_vectors = here(&e);
+	c->load_vectors = here(&e);
 	emit_vectors_in(&e, avx);
 	emit_jmp_reg(&e, T1);
-	emit_exits(b, &e, avx);
-	b->indirect = here(&e);
-	emit_indirect(b, &e);
+	emit_exits(c, &e, avx);
+	c->indirect = here(&e);
+	emit_indirect(c, &e);
 	if (e.overflow)
 		return fail(error, SERAI_ERROR_HOST, "the translator's own code does not fit");
-	b->fixed = (size_t)(e.at - b->rw + 63) & ~63ull;
+	c->fixed = (size_t)(e.at - c->rw + 63) & ~63ull;
 	return true;
 }

@@ -28,21 +28,23 @@ static struct cold *emit_jump_cache(struct build *u, const struct op *o, enum co
 	return c;
 }
 
-/* op t0, [rip + something]; returns where the displacement is. */
-static uint8_t *emit_t0_data(struct build *u, unsigned opcode)
+/* What vcpu.bt.linked knows the block's nth jump into other pages by. */
+uint32_t link_id(const struct build *u, unsigned n)
 {
-	struct emit *e = &u->e;
-	uint8_t *at;
+	return u->c->filling * BT_LINKS + u->c->region[u->c->filling].links + n;
+}
 
-	emit_byte(e, 0x4c), emit_byte(e, opcode), emit_byte(e, (T0 & 7) << 3 | 5);
-	at = e->at;
-	emit_u32(e, 0);
-	return at;
+/* A jump that will be patched while others run it. */
+static uint8_t *emit_jump_whole(struct build *u)
+{
+	emit_whole(&u->e, 1);
+	return emit_jmp_later(&u->e);
 }
 
 /* Into another page: straight on where the link says so (struct bt_link), else by the jump cache. */
 static void emit_page_exit(struct build *u, const struct op *o, int64_t target)
 {
+	struct host_mem page = mem_vcpu(offsetof(struct vcpu, bt.page));
 	struct emit *e = &u->e;
 	unsigned n = u->links;
 	struct cold *c;
@@ -53,13 +55,13 @@ static void emit_page_exit(struct build *u, const struct op *o, int64_t target)
 		e->overflow = true;
 	emit_load_vcpu(e, 8, T0, offsetof(struct vcpu, bt.page));
 	emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
-	u->link[n].compare = emit_t0_data(u, OP_CMP);
+	emit_op_vcpu(e, OP_CMP, T0, offsetof(struct vcpu, bt.linked[link_id(u, n)]));
 	c = add_cold(u, COLD_PAGE, emit_jcc_later(e, CC_NE), o);
 	c->target = target;
 	c->site = n;
-	u->link[n].load = emit_t0_data(u, OP_LOAD);
-	emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, bt.page));
-	u->link[n].jump = emit_jmp_later(e);
+	emit_op_mem(e, u->width, 0x81, IMM_ADD, &page);
+	emit_u32(e, (uint32_t)((uint64_t)target & PAGE_MASK));
+	u->link[n].jump = emit_jump_whole(u);
 }
 
 /* Not linked, or not for here: now and then it is linked anew. */
@@ -74,11 +76,15 @@ static void emit_cold_page(struct build *u, const struct cold *cold)
 	emit_byte(e, 1);
 	due = emit_jcc_later(e, CC_S);
 	emit_here(u, T0, c.target);
-	emit_jmp(e, u->b->indirect);
+	emit_jmp(e, u->c->indirect);
 	emit_patch(due, e->at);
 	emit_here(u, T0, c.target);
-	u->link[c.site].lea = emit_lea_later(e, T1);
-	emit_jmp(e, u->b->exit_link[LINK_PAGE]);
+	u->link[c.site].lea[0] = emit_lea_later(e, T1);
+	emit_jmp(e, u->c->exit_link[LINK_PAGE]);
+	u->link[c.site].cold = e->at;
+	emit_here(u, T0, c.target & (int64_t)(PAGE_SIZE - 1));
+	u->link[c.site].lea[1] = emit_lea_later(e, T1);
+	emit_jmp(e, u->c->exit_link[LINK_GONE]);
 }
 
 static bool in_page(const struct build *u, int64_t target)
@@ -100,7 +106,7 @@ void flow_exit(struct build *u, int64_t target)
 {
 	flush_sp(u);
 	if (in_page(u, target)) {
-		add_cold(u, COLD_EXIT, emit_jmp_later(&u->e), &u->op[u->count - 1])->target = target;
+		add_cold(u, COLD_EXIT, emit_jump_whole(u), &u->op[u->count - 1])->target = target;
 	} else if (target >= 0 && target < (int64_t)PAGE_SIZE) { /* on two pages, or no instruction */
 		emit_here(u, T0, target);
 		emit_jump_cache(u, &u->op[u->count - 1], COLD_LOOKUP, 0);
@@ -116,6 +122,7 @@ void flow_jcc(struct build *u, const struct op *o)
 	flush_sp(u);
 	flags_to_host(u);
 	flags_to_memory(u, o->target_live);
+	emit_whole(&u->e, 2);
 	add_cold(u, COLD_EXIT, emit_jcc_later(&u->e, o->d.in.opcode & 15), o)->target = o->target;
 }
 
@@ -129,6 +136,7 @@ void flow_loop(struct build *u, const struct op *o)
 	flags_to_memory(u, o->target_live);
 	if (loop)
 		emit_lea(e, u->width, H_CX, &less);
+	emit_whole(e, (u->width == 4) + (loop ? 2 : 4) + 1);
 	if (u->width == 4)
 		emit_byte(e, 0x67);
 	emit_byte(e, 0xe3); /* jrcxz */
@@ -232,7 +240,7 @@ static void emit_site_call(struct build *u, const struct cold *c)
 
 	u->site_at[c->site] = emit_lea_later(e, T0);
 	back = emit_lea_later(e, T1);
-	emit_jmp(e, u->b->site);
+	emit_jmp(e, u->c->site);
 	emit_patch(back, e->at);
 }
 
@@ -246,7 +254,7 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 		emit_jump_other(e);
 		emit_patch(emit_jcc_later(e, CC_E), c->again);
 		lea = emit_lea_later(e, T1);
-		emit_jmp(e, u->b->lookup);
+		emit_jmp(e, u->c->lookup);
 		emit_patch(lea, e->at);
 		emit_patch(emit_jmp_later(e), c->again);
 	}
@@ -262,20 +270,20 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 			break;
 		}
 		emit_here(u, T0, (int64_t)c->op->offset + c->op->i.len);
-		emit_jmp(e, u->b->exit_lookup);
+		emit_jmp(e, u->c->exit_lookup);
 		break;
 	case COLD_PAGE:
 		emit_cold_page(u, c);
 		break;
 	case COLD_LOOKUP:
 		emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
-		emit_jmp(e, u->b->exit_lookup);
+		emit_jmp(e, u->c->exit_lookup);
 		break;
 	default:
 		link = c->from;
 		if (u->mode & BT_COUNT && rest_behind(u, c->op)) { /* what is linked is a jump behind this */
 			emit_uncount(u, rest_behind(u, c->op));
-			link = emit_jmp_later(e);
+			link = emit_jump_whole(u);
 			emit_patch(link, e->at);
 		}
 		if (c->target < 0 || c->target >= (int64_t)PAGE_SIZE) {
@@ -289,7 +297,7 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 		}
 		lea = emit_lea_later(e, T1);
 		emit_patch(lea, link);
-		emit_jmp(e, u->b->exit_link[c->target <= c->op->offset || u->mode & BT_COUNT ? LINK_ANY
+		emit_jmp(e, u->c->exit_link[c->target <= c->op->offset || u->mode & BT_COUNT ? LINK_ANY
 				: u->uses_vectors                           ? LINK_FORWARD_VECTORS
 									    : LINK_FORWARD]);
 		break;

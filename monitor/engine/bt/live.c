@@ -146,7 +146,7 @@ static uint16_t live_ahead(struct build *u, int64_t offset, unsigned *budget)
 		int64_t next;
 
 		(*budget)--;
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(z, NULL, u->page->host + offset,
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(z, NULL, u->bytes + offset,
 			    MIN_OF(15, PAGE_SIZE - (unsigned)offset), &in)))
 			break;
 		next = offset + in.length;
@@ -178,7 +178,7 @@ static uint16_t live_ahead(struct build *u, int64_t offset, unsigned *budget)
 uint16_t live_at(struct build *u, int64_t offset)
 {
 	const uint8_t *at = u->page->host + offset;
-	struct bt_ahead *m = &u->b->ahead[(uintptr_t)at % ARRAY_LEN(u->b->ahead)];
+	struct bt_ahead *m = &u->c->ahead[(uintptr_t)at % ARRAY_LEN(u->c->ahead)];
 	unsigned budget = AHEAD;
 
 	if (offset < 0 || offset >= (int64_t)PAGE_SIZE) /* the page beside it in memory is another one */

@@ -3,7 +3,7 @@
  * bt/perf.c - /tmp/perf-PID.map: where translated code lies and what it is, in the form that perf reads
  * (START SIZE NAME, one a line).
  *
- * All vCPUs of a process write to one file, each whole lines at a time.
+ * Under the cache's lock, but for bt_perf_flush, which takes it.
  */
 #include "monitor/engine/bt/bt.h"
 
@@ -21,9 +21,8 @@ struct bt_perf {
 	char text[32u << 10];
 };
 
-void bt_perf_flush(struct bt *b)
+static void put_out(struct bt_perf *p)
 {
-	struct bt_perf *p = b->perf;
 	size_t done = 0;
 
 	while (done < p->used) {
@@ -36,34 +35,42 @@ void bt_perf_flush(struct bt *b)
 	p->used = 0;
 }
 
-static void add(struct bt *b, const uint8_t *at, size_t size, const char *name)
+void bt_perf_flush(struct bt_cache *c)
 {
-	struct bt_perf *p = b->perf;
+	pthread_mutex_lock(&c->lock);
+	put_out(c->perf);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void add(struct bt_cache *c, const uint8_t *at, size_t size, const char *name)
+{
+	struct bt_perf *p = c->perf;
 
 	if (p->used + LINE_MAX_SIZE > sizeof(p->text))
-		bt_perf_flush(b);
+		put_out(p);
 	p->used += (size_t)snprintf(p->text + p->used, LINE_MAX_SIZE, "%llx %zx %s\n",
 		(unsigned long long)(uintptr_t)at, size, name);
 }
 
-void bt_perf_block(struct bt *b, struct bt_block *k)
+void bt_perf_block(void *cache, struct bt_block *k)
 {
-	const uint8_t *cold = b->rx + ((const uint8_t *)(k + 1) - b->rw);
+	struct bt_cache *c = cache;
+	const uint8_t *cold = c->rx + ((const uint8_t *)(k + 1) - c->rw);
 	char name[48];
 
 	snprintf(name, sizeof(name), "%s%s_%llx", k->mode & BT_SUPER ? "kernel" : "user",
 		(k->mode & 3) == BT_64 ? "64" : "32", (unsigned long long)k->la);
-	add(b, k->host_code, k->host_size, name);
+	add(c, k->host_code, k->host_size, name);
 	strcat(name, "_rare");
-	add(b, cold, k->size - sizeof(*k), name);
+	add(c, cold, k->size - sizeof(*k), name);
 }
 
-void bt_perf_again(struct vcpu *v, struct bt *b)
+void bt_perf_again(struct bt_cache *c)
 {
-	if (v->count == 1 && ftruncate(b->perf->fd, 0) == 0)
-		b->perf->used = 0;
-	add(b, b->rx, b->fixed, "serai_bt_shared");
-	bt_cache_each(b, bt_perf_block);
+	if (ftruncate(c->perf->fd, 0) == 0)
+		c->perf->used = 0;
+	add(c, c->rx, c->fixed, "serai_bt_shared");
+	bt_cache_each(c, bt_perf_block, c);
 }
 
 bool bt_perf_wanted(const struct vcpu *v)
@@ -71,33 +78,30 @@ bool bt_perf_wanted(const struct vcpu *v)
 	return v->engine_options && v->engine_options->perf_map;
 }
 
-bool bt_perf_create(struct vcpu *v, struct bt *b, GError **error)
+bool bt_perf_create(struct bt_cache *c, GError **error)
 {
+	struct bt_perf *p = calloc(1, sizeof(*p));
 	char path[64];
-	int err;
 
-	if (!bt_perf_wanted(v))
-		return true;
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)getpid());
-	b->perf = calloc(1, sizeof(*b->perf));
-	if (!b->perf)
+	if (!p)
 		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "memory for %s", path);
-	b->perf->fd = open(path,
-		O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | (v->index ? 0 : O_TRUNC), 0600);
-	err = errno;
-	if (b->perf->fd < 0) {
-		free(b->perf);
-		b->perf = NULL;
-		return fail_errno(error, SERAI_ERROR_HOST, err, "%s", path);
+	p->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_TRUNC, 0600);
+	if (p->fd < 0) {
+		fail_errno(error, SERAI_ERROR_HOST, errno, "%s", path);
+		free(p);
+		return false;
 	}
+	c->perf = p;
+	add(c, c->rx, c->fixed, "serai_bt_shared");
 	return true;
 }
 
-void bt_perf_destroy(struct bt *b)
+void bt_perf_destroy(struct bt_cache *c)
 {
-	if (!b->perf)
+	if (!c->perf)
 		return;
-	bt_perf_flush(b);
-	close(b->perf->fd);
-	free(b->perf);
+	put_out(c->perf);
+	close(c->perf->fd);
+	free(c->perf);
 }

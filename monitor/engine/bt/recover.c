@@ -66,13 +66,11 @@ static bool was_mapped(struct vcpu *v, const ucontext_t *uc)
 }
 
 /* One that cannot be mapped: a page of code that does so often is better off with look-ups. */
-static void note_fault(struct bt *b, struct code_page *page)
+static void note_fault(struct bt *b, struct bt_page *page)
 {
-	if (page->view_tick != b->views.ticks) {
-		page->view_tick = b->views.ticks;
-		page->view_faults = 0;
-	}
-	if (++page->view_faults > VIEW_FAULTS_MAX)
+	if (atomic_exchange(&page->view_tick, b->views.ticks) != b->views.ticks)
+		atomic_store(&page->view_faults, 0);
+	if (atomic_fetch_add(&page->view_faults, 1) >= VIEW_FAULTS_MAX)
 		b->faulty = page;
 }
 
@@ -83,10 +81,10 @@ int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 	const struct bt_block *k;
 	uint32_t at;
 
-	if (pc - (uintptr_t)b->rx < BT_CACHE_SIZE && was_mapped(v, uc))
+	if (pc - (uintptr_t)b->cache->rx < BT_CACHE_SIZE && was_mapped(v, uc))
 		return INTERP_RETRY;
 	b->stack_gone = true; /* thunks' exceptions leave by a jump too */
-	k = bt_cache_owner(b, (const uint8_t *)pc);
+	k = bt_cache_owner(b->cache, (const uint8_t *)pc);
 	if (!k)
 		return 0;
 	at = (uint32_t)((const uint8_t *)pc - k->host_code);

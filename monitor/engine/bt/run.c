@@ -105,14 +105,22 @@ static bool can_translate(const struct vcpu *v)
 	return mode_of(v) != BT_NONE;
 }
 
-static void forget(struct vcpu *v, struct code_page *p)
+static void forget(struct vcpu *v, bool all)
 {
-	bt_cache_kill_page(v->engine_data, p);
+	struct bt *b = v->engine_data;
+
+	pthread_mutex_lock(&b->cache->lock);
+	bt_cache_forget(v, b, all);
+	pthread_mutex_unlock(&b->cache->lock);
 }
 
-static void forget_all(struct vcpu *v)
+/* vtable's invalidate, vcpu's code_written. */
+static void written(struct vcpu *v, uint64_t ram_offset, uint64_t len)
 {
-	bt_cache_flush(v, v->engine_data);
+	struct bt *b = v->engine_data;
+
+	bt_cache_written(b->cache, ram_offset, len);
+	interp_invalidate(v, ram_offset, len);
 }
 
 /* ---- the jump cache */
@@ -136,7 +144,7 @@ static uint64_t new_context(struct vcpu *v, struct bt *b)
 	if (++b->context_count == 1u << 15) {
 		memset(b->contexts, 0, sizeof(b->contexts));
 		memset(v->bt.jump_tag, 0, sizeof(v->bt.jump_tag));
-		code_cache_flush(&b->in.code, v); /* links know contexts too */
+		memset(v->bt.linked, 0, sizeof(v->bt.linked));
 		b->context_count = 1;
 	}
 	return new_tag(b);
@@ -161,22 +169,31 @@ static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 #define RELINK_EVERY 8
 
 /* The jump that asked leads to this block from now on. */
-static void link_block(struct vcpu *v, struct bt *b, struct bt_block *k, uint64_t la)
+static void link_block(struct vcpu *v, struct bt *b, struct bt_block *k)
 {
+	struct bt_cache *c = b->cache;
 	const uint8_t *to = k->host_code;
-	uint8_t *at = v->bt.link;
+	struct bt_link *l;
+	uint8_t *at;
 
-	if (!at || k->second)
+	if (!v->bt.link || k->second)
 		return;
-	if (v->bt.link_kind == LINK_FORWARD_VECTORS || (v->bt.link_kind == LINK_FORWARD && !k->uses_vectors))
-		to += k->skip;
-	b->stats.links++;
-	if (v->bt.link_kind == LINK_PAGE) {
+	at = c->rw + (v->bt.link - c->rx);
+	pthread_mutex_lock(&c->lock);
+	if (v->bt.link_kind == LINK_PAGE || v->bt.link_kind == LINK_GONE) {
+		l = (struct bt_link *)at;
 		v->bt.relink = RELINK_EVERY;
-		bt_cache_link(b, (struct bt_link *)(b->rw + (at - b->rx)), k, v->bt.page ^ v->bt.context, la & PAGE_MASK);
-		return;
+		if (!bt_cache_link(c, l, k))
+			v->bt.linked[l->id] = 0;
+		else if (v->bt.link_kind == LINK_PAGE)
+			v->bt.linked[l->id] = v->bt.page ^ v->bt.context;
+	} else if (!k->dead) {
+		if (v->bt.link_kind == LINK_FORWARD_VECTORS || (v->bt.link_kind == LINK_FORWARD && !k->uses_vectors))
+			to += k->skip;
+		c->stats.links++;
+		bt_cache_patch(c, at, to);
 	}
-	le_store(b->rw + (at - b->rx), 4, (uint64_t)(to - (at + 4)));
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* The page that the instruction at la goes on in, when it is the page's last one; NULL: it does not. */
@@ -192,26 +209,48 @@ static struct code_page *second_page(struct vcpu *v, struct bt *b, const struct 
 	return interp_code_page_at(v, &b->in, (la + PAGE_SIZE - off) & v->la_mask);
 }
 
+static struct bt_block *build(struct vcpu *v, struct bt *b, struct code_page *page, struct code_page *second,
+	unsigned off, unsigned mode)
+{
+	struct bt_page *first = bt_page_at(b->cache, page->host), *next = second ? bt_page_at(b->cache, second->host) : NULL;
+	struct bt_block *k;
+
+	if (!first || (second && !next))
+		return NULL;
+	pthread_mutex_lock(&b->cache->lock);
+	first->host = page->host;
+	if (next)
+		next->host = second->host;
+	k = bt_cache_find(b->cache, page->host + off, next, mode); /* another vCPU may have been faster */
+	if (!k)
+		k = bt_build(v, b, first, next, off, mode);
+	pthread_mutex_unlock(&b->cache->lock);
+	return k;
+}
+
 static struct bt_block *find_or_build(struct vcpu *v, struct bt *b, unsigned mode, uint64_t *la)
 {
 	struct code_page *page = interp_code_page(v, &b->in, la), *second;
 	unsigned off = (unsigned)(*la & (PAGE_SIZE - 1));
+	const struct bt_page *t = page ? bt_page_at(b->cache, page->host) : NULL;
 	struct bt_block *k;
 
-	if (!page)
+	if (!t)
 		return NULL;
-	mode = bt_page_mode(page, mode);
-	k = bt_cache_find(b, page->host + off, NULL, mode);
+	mode = bt_page_mode(page, t, mode);
+	k = bt_cache_find(b->cache, page->host + off, NULL, mode);
 	if (k)
 		return k;
 	second = second_page(v, b, page, *la);
 	if (second) {
 		page = interp_code_page(v, &b->in, la); /* looking up the other may have made room */
-		k = page ? bt_cache_find(b, page->host + off, second, mode) : NULL;
-		if (k || !page)
+		if (!page)
+			return NULL;
+		k = bt_cache_find(b->cache, page->host + off, bt_page_at(b->cache, second->host), mode);
+		if (k)
 			return k;
 	}
-	return bt_build(v, b, page, second, off, mode);
+	return build(v, b, page, second, off, mode);
 }
 
 /* The block at CS:RIP; NULL: let the interpreter do one instruction. */
@@ -226,7 +265,7 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 	k = find_or_build(v, b, mode | single, &la);
 	if (!k)
 		return NULL;
-	link_block(v, b, k, la);
+	link_block(v, b, k);
 	if (!single)
 		bt_insert_jump(v, b, la, k->host_code);
 	v->bt.page = la & PAGE_MASK;
@@ -277,7 +316,7 @@ static bool go_on(struct vcpu *v)
 		page = tlb_find_code(v, v->s.rip);
 		if (!page)
 			return false;
-		k = bt_cache_find(b, page->host + (v->s.rip & (PAGE_SIZE - 1)), NULL, bt_page_mode(page, mode));
+		k = bt_find_in_page(b->cache, page, v->s.rip & (PAGE_SIZE - 1), mode);
 		if (!k)
 			return false;
 		slot = bt_insert_jump(v, b, v->s.rip, k->host_code);
@@ -340,7 +379,7 @@ static void run_block(struct vcpu *v, struct bt *b)
 	v->bt.left = MIN_OF(b->in.left, (uint64_t)INT64_MAX);
 	b->entered = v->bt.left;
 	v->bt.rest = 0;
-	b->enter(k->host_code, v);
+	b->cache->enter(k->host_code, v);
 	take_off(v, b);
 }
 
@@ -353,6 +392,17 @@ static void settle_budget(struct vcpu *v, struct bt *b)
 	v->bt.link = NULL;
 	v->bt.single = 0;
 	bt_window_note(v, b);
+}
+
+/* Too many accesses of this page's code cannot go through views. */
+static void go_back_to_look_ups(struct bt *b)
+{
+	pthread_mutex_lock(&b->cache->lock);
+	atomic_store(&b->faulty->no_view, true);
+	bt_cache_kill_page(b->cache, b->faulty);
+	bt_cache_attention(b->cache);
+	pthread_mutex_unlock(&b->cache->lock);
+	b->faulty = NULL;
 }
 
 static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
@@ -369,11 +419,8 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 			return VCPU_RAN_BROKEN;
 		if (raised == INTERP_AGAIN) {
 			v->event.vector = -1;
-			if (b->faulty) {
-				b->faulty->no_view = true;
-				bt_cache_kill_page(b, b->faulty);
-				b->faulty = NULL;
-			}
+			if (b->faulty)
+				go_back_to_look_ups(b);
 			one_instruction(v, b, false);
 		} else if (!cpu_escalate(v)) {
 			v->event.vector = -1;
@@ -387,6 +434,7 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 			bt_window_note(v, b);
 		if (atomic_load_explicit(&v->attention, memory_order_relaxed)) {
 			v->bt.link = NULL;
+			bt_cache_catch_up(v, b);
 			if (v->cpl == 3)
 				view_heat(v, &b->views);
 			if (unlikely(b->window.on != atomic_load(&v->measure)))
@@ -440,12 +488,14 @@ static enum vcpu_exit bt_run(struct vcpu *v, uint64_t budget)
 	set_gs_base((uintptr_t)v);
 	bt_signal_stack(b, &signal_stack);
 	interp_trap_enter(v);
+	bt_cache_enter(v, b);
 	why = loop(v, b);
+	bt_cache_exit(b);
 	interp_trap_enter(NULL);
 	sigaltstack(&signal_stack, NULL);
 	set_gs_base(before);
-	if (b->perf)
-		bt_perf_flush(b);
+	if (b->cache->perf)
+		bt_perf_flush(b->cache);
 	atomic_fetch_add(&v->stats.instructions, b->in.counted - b->in.left);
 	return why;
 }
@@ -470,16 +520,14 @@ static bool bt_create(struct vcpu *v, GError **error)
 	if (!b)
 		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "memory for the translator");
 	v->engine = &engine_bt;
-	if (!interp_init(v, &b->in, error) || !bt_cache_create(b, bt_perf_wanted(v), error) ||
-		!bt_make_fixed_code(b, error) || !bt_perf_create(v, b, error))
+	if (!interp_init(v, &b->in, error) || !bt_cache_join(v, b, error))
 		return false;
 	if (getrandom(&b->random, sizeof(b->random), 0) != sizeof(b->random))
 		return fail_errno(error, SERAI_ERROR_HOST, errno, "random numbers");
-	bt_cache_flush(v, b);
 	views_create(v, &b->views);
 	pthread_mutex_init(&b->window_lock, NULL);
-	b->in.code.dropped = forget;
-	b->in.code.flushed = forget_all;
+	v->code_written = written;
+	b->in.forget = forget;
 	b->in.recover = bt_recover;
 	return true;
 }
@@ -490,12 +538,9 @@ static void bt_destroy(struct vcpu *v)
 
 	if (!b)
 		return;
-	b->in.code.dropped = NULL;
-	b->in.code.flushed = NULL;
-	interp_fini(v, &b->in);
-	bt_perf_destroy(b);
+	bt_cache_leave(v, b);
 	views_destroy(v, &b->views);
-	bt_cache_destroy(b);
+	interp_fini(v, &b->in);
 	pthread_mutex_destroy(&b->window_lock);
 	free(b);
 }
@@ -505,7 +550,7 @@ const struct engine engine_bt = {
 	.fits = host_is_fit,
 	.create = bt_create,
 	.run = bt_run,
-	.invalidate = interp_invalidate,
+	.invalidate = written,
 	.destroy = bt_destroy,
 	.tell = bt_tell,
 };

@@ -398,6 +398,12 @@ static bool reads_system(const struct build *u, const struct insn *i)
 	return i->seg_operand == 2 && i->r[1] <= S_GS && i->opsize >= 4;
 }
 
+/* A direct jump by more than a distance from the page's start can say. */
+static bool leads_too_far(const struct insn *i)
+{
+	return !(i->flags & INSN_MEM) && (i->disp > INT32_MAX - 2 * (int64_t)PAGE_SIZE || i->disp < INT32_MIN + (int64_t)PAGE_SIZE);
+}
+
 static enum op_kind row_kind(const struct build *u, const struct op *o)
 {
 	const struct insn *i = &o->i;
@@ -457,7 +463,7 @@ static enum op_kind row_kind(const struct build *u, const struct op *o)
 	default:
 		break;
 	}
-	if (!natural || i->far || !operand_possible(u, o))
+	if (!natural || i->far || !operand_possible(u, o) || leads_too_far(i))
 		return K_SITE;
 	return branch_kind(u, o);
 }
@@ -548,14 +554,10 @@ static bool decode_next(struct build *u, struct op *o)
 	unsigned room = PAGE_SIZE - u->end;
 	enum decode_result r;
 
-	o->code = u->page->host + u->end;
+	o->code = u->bytes + u->end;
 	o->offset = (uint16_t)u->end;
-	if (u->second) { /* its bytes on both pages */
-		memcpy(u->straddling, o->code, MIN_OF(room, 15u));
-		memcpy(u->straddling + room, u->second->host, 15);
-		o->code = u->straddling;
+	if (u->second) /* its bytes on both pages */
 		room = 15;
-	}
 	r = insn_decode(o->code, room, u->width == 8 ? CODE_64 : CODE_32, &o->i, &o->d);
 	if (r != DECODE_OK)
 		return false;

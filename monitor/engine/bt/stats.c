@@ -41,10 +41,10 @@ static uint64_t weight(const struct bt_top *t)
 }
 
 /* Keep it if it is among the most. */
-static void consider(struct bt *b, struct bt_block *k)
+static void consider(void *window, struct bt_block *k)
 {
 	struct bt_top t = { k->la, k->runs, k->count, k->mode };
-	struct bt_window *w = &b->window;
+	struct bt_window *w = window;
 	unsigned n = w->tops;
 
 	if (!k->runs || (n == BT_TOPS && weight(&t) <= weight(&w->top[n - 1])))
@@ -58,10 +58,17 @@ static void consider(struct bt *b, struct bt_block *k)
 	w->top[n] = t;
 }
 
-static void forget_runs(struct bt *b, struct bt_block *k)
+static void forget_runs(void *opaque, struct bt_block *k)
 {
-	(void)b;
+	(void)opaque;
 	k->runs = 0;
+}
+
+static void each_block(struct bt *b, void (*fn)(void *window, struct bt_block *k))
+{
+	pthread_mutex_lock(&b->cache->lock);
+	bt_cache_each(b->cache, fn, &b->window);
+	pthread_mutex_unlock(&b->cache->lock);
 }
 
 void bt_window_switch(struct vcpu *v, struct bt *b)
@@ -73,13 +80,13 @@ void bt_window_switch(struct vcpu *v, struct bt *b)
 		*w = (struct bt_window){
 			.on = true, .left = b->in.left, .user = v->cpl == 3, .began = host_ns()
 		};
-		bt_cache_each(b, forget_runs);
+		each_block(b, forget_runs);
 		b->unbound = !b->counting;
 		b->counting = true;
 	} else {
 		bt_window_note(v, b);
 		w->ns = host_ns() - w->began;
-		bt_cache_each(b, consider);
+		each_block(b, consider);
 		w->on = false;
 		if (b->unbound)
 			b->counting = false;
@@ -144,21 +151,31 @@ static void tell_window(struct bt *b, const struct tell *t)
 	}
 }
 
+/* What all vCPUs share. */
+static void tell_cache(struct bt_cache *c, const struct tell *t)
+{
+	uint64_t used = 0;
+
+	pthread_mutex_lock(&c->lock);
+	for (unsigned r = 0; r < BT_REGIONS; r++)
+		used += c->region[r].gone ? 0 : c->region[r].used + c->region[r].cold_used;
+	t->fn(t->opaque, NULL, "blocks_translated", c->stats.translated);
+	t->fn(t->opaque, NULL, "instructions_translated", c->stats.guest_instructions);
+	t->fn(t->opaque, NULL, "code_cache_bytes", used);
+	t->fn(t->opaque, NULL, "code_cache_size", BT_CACHE_SIZE);
+	t->fn(t->opaque, NULL, "evictions", c->stats.evictions);
+	t->fn(t->opaque, NULL, "blocks_dropped", c->stats.killed);
+	t->fn(t->opaque, NULL, "links", c->stats.links);
+	pthread_mutex_unlock(&c->lock);
+}
+
 void bt_tell(struct vcpu *v, engine_tell_fn *fn, void *opaque)
 {
 	struct bt *b = v->engine_data;
 	const struct tell t = { fn, opaque };
-	uint64_t used = 0;
 
-	for (unsigned r = 0; r < BT_REGIONS; r++)
-		used += b->used[r] + b->cold_used[r];
-	fn(opaque, NULL, "blocks_translated", b->stats.translated);
-	fn(opaque, NULL, "instructions_translated", b->stats.guest_instructions);
-	fn(opaque, NULL, "code_cache_bytes", used);
-	fn(opaque, NULL, "code_cache_size", BT_CACHE_SIZE);
-	fn(opaque, NULL, "evictions", b->stats.evictions);
-	fn(opaque, NULL, "blocks_dropped", b->stats.killed);
-	fn(opaque, NULL, "links", b->stats.links);
+	if (!v->first || v == v->first)
+		tell_cache(b->cache, &t);
 	fn(opaque, NULL, "exits_dispatcher", b->stats.dispatches);
 	fn(opaque, NULL, "exits_tlb_miss", b->stats.misses + b->stats.group_misses);
 	fn(opaque, NULL, "exits_single", b->stats.singles);

@@ -168,7 +168,7 @@ void system_smap(struct build *u, const struct op *o)
 	emit_op_mem(e, 4, 0x81, open ? IMM_OR : IMM_AND, &rflags);
 	emit_u32(e, open ? (uint32_t)FLAG_AC : ~(uint32_t)FLAG_AC);
 	for (unsigned kind = TLB_READ; kind <= TLB_WRITE; kind++) {
-		emit_mov_imm(e, T0, (uintptr_t)tlb_table_of(u->v, which, kind));
+		emit_load_vcpu(e, 8, T0, offsetof(struct vcpu, tlb_super) + 8 * (2 * which + kind));
 		emit_store_vcpu(e, 8, T0, offsetof(struct vcpu, tlb_data) + 8 * kind);
 	}
 	emit_byte(e, 0x65), emit_byte(e, 0xc6); /* mov byte gs:[view], which */

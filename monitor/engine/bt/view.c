@@ -189,7 +189,9 @@ static const uint8_t *large_page(struct vcpu *v, const struct page_walk *walk, c
 		v->region_cache.gpa + v->region_cache.size - gpa < LARGE) /* a hole in it */
 		return NULL;
 	for (uint64_t n = 0; write && n < LARGE / PAGE_SIZE; n++) {
-		if (ram->page_flags[(ram_offset(ram, first) >> PAGE_SHIFT) + n] & RAM_PAGE_CODE)
+		if (v->count > 1)
+			ram_note_writer(ram, first + n * PAGE_SIZE, v->index);
+		if (ram_kept(ram, first + n * PAGE_SIZE))
 			return NULL;
 	}
 	return first;

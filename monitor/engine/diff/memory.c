@@ -111,7 +111,7 @@ void memory_put(struct side *s, uint64_t offset, const void *bytes, uint64_t len
 	for (uint64_t at = offset & PAGE_MASK; at < offset + len; at += PAGE_SIZE) {
 		uint64_t from = MAX_OF(at, offset), to = MIN_OF(at + PAGE_SIZE, offset + len);
 
-		if (s->ram->page_flags[at >> PAGE_SHIFT] & RAM_PAGE_CODE)
+		if (ram_kept(s->ram, s->ram->base + at))
 			s->engine->invalidate(s->v, from, to - from);
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "monitor/engine/interp/code.h"
+#include "monitor/engine/interp/interp.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #define INSN_MAX   (1u << 20)
 #define PAGE_MAX   8192u
 #define BUCKETS    4096u
+#define POSTED_MAX 65536u
 #define INDEX_SIZE (PAGE_SIZE * sizeof(uint32_t))
 
 static void *reserve(size_t size)
@@ -34,18 +35,13 @@ static void unmark(struct vcpu *v, struct code_page *p)
 {
 	struct ram *ram = v->mem->ram;
 
-	if (v->count > 1)
-		return; /* the flag is shared, and others may have decoded code there */
 	if (p->marked && ram_contains(ram, p->host))
-		atomic_fetch_and(
-			&ram->page_flags[ram_offset(ram, p->host) >> PAGE_SHIFT], (uint8_t)~RAM_PAGE_CODE);
+		atomic_fetch_and(&ram->kept[ram_offset(ram, p->host) >> PAGE_SHIFT], ~(1ull << v->index));
 	p->marked = false;
 }
 
 void code_cache_flush(struct code_cache *c, struct vcpu *v)
 {
-	if (c->flushed)
-		c->flushed(v);
 	for (uint32_t k = 0; k < c->page_used; k++) {
 		unmark(v, &c->pages[k]);
 		for (unsigned s = 0; s < 3; s++)
@@ -67,6 +63,7 @@ void code_cache_destroy(struct code_cache *c, struct vcpu *v)
 		munmap(c->insns, INSN_MAX * sizeof(*c->insns));
 	free(c->pages);
 	free(c->buckets);
+	free(c->posted);
 	pthread_mutex_destroy(&c->post_lock);
 }
 
@@ -103,36 +100,46 @@ bool code_cache_has_room(const struct code_cache *c, unsigned count)
 	return c->insn_used + count <= INSN_MAX;
 }
 
-void code_page_mark(struct vcpu *v, struct code_page *p)
+void code_keep(struct vcpu *v, const uint8_t *host, uint64_t who)
 {
 	struct ram *ram = v->mem->ram;
-	uint64_t at = ram_offset(ram, p->host);
-	uint8_t old;
+	uint64_t at = ram_offset(ram, host);
+	uint32_t writers;
 
-	p->marked = true;
-	if (!ram_contains(ram, p->host))
+	if (!ram_contains(ram, host))
 		return;
-	old = atomic_fetch_or(&ram->page_flags[at >> PAGE_SHIFT], RAM_PAGE_CODE);
-	tlb_protect_host_page(v, p->host);
-	if (v->count > 1 && !(old & RAM_PAGE_CODE) && v->mem->code_written)
-		v->mem->code_written(v->mem->hook_opaque, at, 0);
 	vcpu_count(&v->stats.code_pages);
+	if (atomic_fetch_or(&ram->kept[at >> PAGE_SHIFT], who)) /* it was kept by others: nobody writes unseen */
+		return;
+	tlb_protect_host_page(v, host);
+	if (!v->first)
+		return;
+	writers = atomic_load(&ram->writers[at >> PAGE_SHIFT]);
+	for (unsigned n = 0; n < v->count; n++) {
+		struct vcpu *other = &v->first[n];
+
+		if (other != v && (writers & 1u << n) && other->engine_data)
+			code_post(&((struct interp *)other->engine_data)->code, other, at, 0);
+	}
+}
+
+void code_page_mark(struct vcpu *v, struct code_page *p)
+{
+	p->marked = true;
+	code_keep(v, p->host, 1ull << v->index);
 }
 
 /* A page stays marked while it is dropped and decoded in turns; after so many writes it is data. */
 #define IDLE_WRITES_MAX 64
 
 /* Drop what was decoded from a page; its record stays where TLB entries may point to it. */
-static void drop(struct code_cache *c, struct vcpu *v, struct code_page *p)
+static void drop(struct vcpu *v, struct code_page *p)
 {
-	if (c->dropped)
-		c->dropped(v, p);
 	for (unsigned s = 0; s < 3; s++) {
 		if (p->index[s])
 			memset(p->index[s], 0, INDEX_SIZE);
 	}
 	p->chunks = 0;
-	p->version++;
 	atomic_store(&v->attention, 1); /* the run being executed may be among them */
 }
 
@@ -140,7 +147,7 @@ void code_cache_remap(struct code_cache *c, struct vcpu *v)
 {
 	for (uint32_t k = 0; k < c->page_used; k++) {
 		if (!ram_contains(v->mem->ram, c->pages[k].host))
-			drop(c, v, &c->pages[k]);
+			drop(v, &c->pages[k]);
 	}
 }
 
@@ -157,7 +164,7 @@ void code_written(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uin
 				 last = (unsigned)bits_get(stop - 1, 11, 6);
 
 			if (p->chunks & bits_put(0, last, first, ~0ull))
-				drop(c, v, p);
+				drop(v, p);
 			else if (!p->chunks && ++p->idle_writes > IDLE_WRITES_MAX)
 				unmark(v, p);
 		}
@@ -165,50 +172,71 @@ void code_written(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uin
 	}
 }
 
+/* Room for one more; false: too many, or no memory. */
+static bool has_room(struct code_cache *c)
+{
+	unsigned room = c->posted_room ? 2 * c->posted_room : 64;
+	struct code_posted *more;
+
+	if (c->posted_count < c->posted_room)
+		return true;
+	more = room <= POSTED_MAX ? realloc(c->posted, room * sizeof(*more)) : NULL;
+	if (!more)
+		return false;
+	c->posted = more;
+	c->posted_room = room;
+	return true;
+}
+
 void code_post(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uint64_t len)
 {
 	pthread_mutex_lock(&c->post_lock);
-	if (c->posted_count < ARRAY_LEN(c->posted))
+	if (has_room(c))
 		c->posted[c->posted_count++] = (struct code_posted){ ram_offset, len };
 	else if (len)
-		c->posted_count = ARRAY_LEN(c->posted) + 1;
+		c->writes_lost = true;
 	else
 		c->marks_lost = true;
 	pthread_mutex_unlock(&c->post_lock);
 	vcpu_raise(v, VCPU_CODE);
 }
 
-/* Another vCPU keeps code of this page.  What this one wrote there until now was told to nobody: tell it. */
+/* Somebody began to keep this page.  What this vCPU wrote there until now was told to nobody: tell it. */
 static void take_mark(struct vcpu *v, uint64_t ram_offset)
 {
-	if (tlb_protect_host_page(v, v->mem->ram->base + ram_offset) && v->mem->code_written)
-		v->mem->code_written(v->mem->hook_opaque, ram_offset, PAGE_SIZE);
+	tlb_protect_host_page(v, v->mem->ram->base + ram_offset);
+	atomic_fetch_and(&v->mem->ram->writers[ram_offset >> PAGE_SHIFT], ~(1u << v->index));
+	v->code_written(v, ram_offset, PAGE_SIZE);
+}
+
+/* Marks of pages nobody knows any more: what was made from any page may be wrong. */
+static void forget_everywhere(struct vcpu *v)
+{
+	tlb_flush_all(v);
+	for (unsigned n = 0; v->first && n < v->count; n++)
+		vcpu_raise(&v->first[n], VCPU_FORGET);
+	vcpu_raise(v, VCPU_FORGET);
 }
 
 void code_take_posted(struct code_cache *c, struct vcpu *v)
 {
-	struct code_posted taken[ARRAY_LEN(c->posted)];
-	bool marks_lost;
-	unsigned n;
+	struct code_cache took;
 
 	pthread_mutex_lock(&c->post_lock);
-	n = c->posted_count;
-	memcpy(taken, c->posted, sizeof(taken));
-	marks_lost = c->marks_lost;
-	c->posted_count = 0;
-	c->marks_lost = false;
+	took = *c;
+	c->posted = NULL;
+	c->posted_count = c->posted_room = 0;
+	c->marks_lost = c->writes_lost = false;
 	pthread_mutex_unlock(&c->post_lock);
-	if (marks_lost) { /* pages nobody knows: every vCPU forgets everything */
-		tlb_flush_all(v);
-		if (v->mem->changed)
-			v->mem->changed(v->mem->hook_opaque);
-	}
-	for (unsigned k = 0; k < MIN_OF(n, ARRAY_LEN(taken)); k++) {
-		if (!taken[k].len)
-			take_mark(v, taken[k].ram_offset);
-		else if (n <= ARRAY_LEN(taken))
-			code_written(c, v, taken[k].ram_offset, taken[k].len);
-	}
-	if (n > ARRAY_LEN(taken))
+	if (took.marks_lost)
+		forget_everywhere(v);
+	if (took.writes_lost)
 		code_cache_flush(c, v);
+	for (unsigned k = 0; k < took.posted_count; k++) {
+		if (!took.posted[k].len)
+			take_mark(v, took.posted[k].ram_offset);
+		else
+			code_written(c, v, took.posted[k].ram_offset, took.posted[k].len);
+	}
+	free(took.posted);
 }

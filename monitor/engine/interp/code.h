@@ -2,7 +2,7 @@
 /*
  * interp/code.h - decoded instructions, kept per page of guest memory.
  *
- * Owns:    the decoded runs, their index by host page, and the page flags RAM_PAGE_CODE this vCPU set.
+ * Owns:    the decoded runs, their index by host page, and this vCPU's marks of the pages they were made from.
  * Promise: a run is found only while the bytes it was made from are unchanged.
  * Threads: the vCPU's own, but code_post, which is for everybody else.
  *
@@ -17,8 +17,6 @@
 
 #include <pthread.h>
 
-struct bt_block;
-
 struct code_page {
 	uint8_t *host;           /* the page's bytes */
 	uint32_t *index[3];      /* per code size: offset in page to position in the instruction array; 0: not
@@ -26,12 +24,7 @@ struct code_page {
 	uint64_t chunks;         /* 64-byte pieces that decoded instructions lie in */
 	uint8_t idle_writes;     /* writes since something was decoded here */
 	bool writable;           /* where it was last looked up, the guest may write it */
-	bool no_view;            /* the translator's: its accesses fault too often to go through a view */
-	uint16_t view_faults;    /* in this tick */
-	uint32_t view_tick;
-	bool marked;             /* RAM_PAGE_CODE set and write access taken away */
-	uint32_t version;        /* how often what was made from it was dropped */
-	struct bt_block *blocks; /* the translator's */
+	bool marked;             /* it is kept for this vCPU (mem/ram.h) */
 	struct code_page *next;  /* in its hash bucket */
 };
 
@@ -40,9 +33,6 @@ struct code_posted {
 };
 
 struct code_cache {
-	/* The translator's: a page's bytes changed; everything is being forgotten.  May be NULL. */
-	void (*dropped)(struct vcpu *v, struct code_page *p);
-	void (*flushed)(struct vcpu *v);
 	struct insn *insns;
 	uint32_t insn_used;
 	struct code_page *pages;
@@ -50,9 +40,9 @@ struct code_cache {
 	struct code_page **buckets;
 
 	pthread_mutex_t post_lock;
-	struct code_posted posted[32];
-	unsigned posted_count; /* over the array's size: everything */
-	bool marks_lost;       /* a page newly marked by another vCPU was among what did not fit */
+	struct code_posted *posted;
+	unsigned posted_count, posted_room;
+	bool writes_lost, marks_lost; /* there were more than could be kept */
 };
 
 bool code_cache_create(struct code_cache *c, GError **error);
@@ -70,7 +60,13 @@ struct code_page *code_page_get(struct code_cache *c, uint8_t *host);
 /* Room for `count` more instructions and a page? */
 bool code_cache_has_room(const struct code_cache *c, unsigned count);
 
-/* Writes to this page must be seen from now on. */
+/*
+ * Writes to the page at this host address must be told to `who` (a bit of ram.kept) from now on; its bytes may be read
+ * behind this.  Writes that other vCPUs do without a look-up until they know come as a write of the whole page.
+ */
+void code_keep(struct vcpu *v, const uint8_t *host, uint64_t who);
+
+/* The same for this vCPU's decoded runs. */
 void code_page_mark(struct vcpu *v, struct code_page *p);
 
 /* These bytes were written by this vCPU's thread. */

@@ -63,7 +63,7 @@ static enum decode_result decode(struct vcpu *v, struct interp *in, const uint8_
 	note->last = r != DECODE_OK || operand_always_leaves(&note->d);
 	switch (r) {
 	case DECODE_OK:
-		if (!i->exec && !interp_bind_plain(in, i, &note->d, code))
+		if (!i->exec && !interp_bind_plain(&in->thunks, i, &note->d, code))
 			note->full = true;
 		break;
 	case DECODE_INVALID:

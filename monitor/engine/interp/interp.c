@@ -14,7 +14,7 @@
 
 #include <stdlib.h>
 
-void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len)
+static void tell(struct vcpu *v, uint64_t ram_off, uint64_t len)
 {
 	struct interp *in = v->engine_data;
 
@@ -22,6 +22,23 @@ void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len)
 		code_written(&in->code, v, ram_off, len);
 	else
 		code_post(&in->code, v, ram_off, len);
+}
+
+void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len)
+{
+	uint64_t stop;
+
+	for (uint64_t end = ram_off + len; ram_off < end; ram_off = stop) {
+		uint64_t kept = ram_kept(v->mem->ram, v->mem->ram->base + ram_off);
+
+		stop = MIN_OF(end, (ram_off & PAGE_MASK) + PAGE_SIZE);
+		if (!v->first)
+			tell(v, ram_off, stop - ram_off);
+		for (unsigned n = 0; v->first && n < v->count; n++) {
+			if ((kept & 1ull << n) && v->first[n].engine_data)
+				tell(&v->first[n], ram_off, stop - ram_off);
+		}
+	}
 }
 
 bool interp_init(struct vcpu *v, struct interp *in, GError **error)
@@ -80,11 +97,15 @@ static bool serve_requests(struct vcpu *v, struct interp *in, uint32_t pending, 
 		vcpu_lower(v, VCPU_FLUSH);
 		tlb_flush_all(v);
 		code_cache_remap(&in->code, v);
+		if (in->forget)
+			in->forget(v, false);
 		v->region_cache.size = 0;
 	}
 	if (pending & VCPU_FORGET) {
 		vcpu_lower(v, VCPU_FORGET);
 		code_cache_flush(&in->code, v);
+		if (in->forget)
+			in->forget(v, true);
 	}
 	if (pending & VCPU_CODE) {
 		vcpu_lower(v, VCPU_CODE);

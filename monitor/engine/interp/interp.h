@@ -26,7 +26,10 @@ struct interp {
 	/* The translator's: a host exception at pc in its code.  Brings the guest's state into the vCPU; what to jump
 	 * to vcpu.recover with, 0: not its code.  May be NULL. */
 	int (*recover)(struct vcpu *v, const void *ucontext, uintptr_t pc);
+	/* The translator's: what was made from code is to be forgotten; all: from RAM too.  May be NULL. */
+	void (*forget)(struct vcpu *v, bool all);
 	struct thunk_arena thunks;
+	const struct thunk_arena *sites; /* the translator's: thunks that are not this vCPU's alone; may be NULL */
 	struct code_cache code;
 	pthread_t thread;            /* the vCPU's */
 	uint64_t left;               /* instructions of the budget still to run */
@@ -37,8 +40,8 @@ struct interp {
 /* The instruction at CS:RIP and those behind it.  Raises what fetching and decoding raise. (fetch.c) */
 const struct insn *interp_fetch(struct vcpu *v, struct interp *in);
 
-/* Set exec and thunk of a plain instruction; false: no room for its thunk. (plain_exec.c) */
-bool interp_bind_plain(struct interp *in, struct insn *i, const struct decoded *d, const uint8_t *code);
+/* Set exec and thunk of a plain instruction; false: no room for its thunk there. (plain_exec.c) */
+bool interp_bind_plain(struct thunk_arena *thunks, struct insn *i, const struct decoded *d, const uint8_t *code);
 
 /* Between instructions, when attention is asked for: requests, interrupts, single steps; true: leave with
  * *why. */
@@ -53,7 +56,7 @@ struct code_page *interp_code_page(struct vcpu *v, struct interp *in, uint64_t *
 /* The same for any linear address. */
 struct code_page *interp_code_page_at(struct vcpu *v, struct interp *in, uint64_t la);
 
-/* vtable's invalidate. */
+/* vtable's invalidate: tells every vCPU that keeps the page. */
 void interp_invalidate(struct vcpu *v, uint64_t ram_off, uint64_t len);
 
 /* What interp_create and interp_destroy do, for an engine that embeds struct interp. */

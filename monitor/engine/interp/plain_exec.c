@@ -237,9 +237,9 @@ static insn_fn *choose(const struct insn *i)
 	return (insn_fn *)i->thunk; /* the same signature: the second argument is not used */
 }
 
-bool interp_bind_plain(struct interp *in, struct insn *i, const struct decoded *d, const uint8_t *code)
+bool interp_bind_plain(struct thunk_arena *thunks, struct insn *i, const struct decoded *d, const uint8_t *code)
 {
-	i->thunk = (void *)thunk_get(&in->thunks, d, code, i);
+	i->thunk = (void *)thunk_get(thunks, d, code, i);
 	if (!i->thunk)
 		return false;
 	i->exec = choose(i);

@@ -40,6 +40,11 @@ static void simd_exception(struct vcpu *v, const ucontext_t *uc)
 	cpu_raise(v, v->s.cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD);
 }
 
+static bool in_thunk(const struct interp *in, uintptr_t pc)
+{
+	return thunk_arena_contains(&in->thunks, pc) || (in->sites && thunk_arena_contains(in->sites, pc));
+}
+
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
@@ -49,7 +54,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 
 	int again = in && in->recover ? in->recover(v, uc, pc) : 0;
 
-	if (!in || !(again || thunk_arena_contains(&in->thunks, pc))) {
+	if (!in || !(again || in_thunk(in, pc))) {
 		not_ours(sig, info, context);
 		return;
 	}

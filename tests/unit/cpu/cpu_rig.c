@@ -22,7 +22,7 @@ static void invalidate(struct vcpu *v, uint64_t ram_offset, uint64_t len)
 {
 	(void)len;
 	v->stats.code_flushes++;
-	v->mem->ram->page_flags[ram_offset >> PAGE_SHIFT] &= (uint8_t)~RAM_PAGE_CODE;
+	v->mem->ram->kept[ram_offset >> PAGE_SHIFT] = 0;
 }
 
 struct cpu_rig *cpu_rig_new(void)

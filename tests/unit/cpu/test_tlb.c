@@ -181,7 +181,7 @@ static void code_pages_are_told(void **state)
 
 	(void)state;
 	lin_write(&r->v, VA, 8, 1, S_DS);
-	r->ram.page_flags[0x80] |= RAM_PAGE_CODE;
+	r->ram.kept[0x80] |= RAM_KEPT_SHARED;
 	tlb_protect_host_page(&r->v, r->ram.base + 0x80000);
 	assert_int_equal(r->v.stats.code_flushes, 0);
 	lin_write(&r->v, VA, 8, 2, S_DS);

@@ -230,7 +230,7 @@ static void code_is_not_written(void **state)
 
 	(void)state;
 	assert_true(fault(r, VA, true));
-	r->ram.page_flags[0x80] |= RAM_PAGE_CODE;
+	r->ram.kept[0x80] |= RAM_KEPT_SHARED;
 	tlb_protect_host_page(&r->v, r->ram.base + 0x80000);
 	assert_false(can_write(r, VA, 1));
 	assert_false(fault(r, VA, true));

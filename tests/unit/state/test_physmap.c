@@ -183,7 +183,7 @@ static void code_hook(void **state)
 	r->mem.hook_opaque = &told;
 	phys_write(&r->mem, 0x3000, buf, sizeof(buf));
 	assert_int_equal(told.calls, 0);
-	r->ram.page_flags[4] = RAM_PAGE_CODE;
+	r->ram.kept[4] = RAM_KEPT_SHARED;
 	phys_write(&r->mem, 0x3ffc, buf, 8);
 	assert_int_equal(told.calls, 1);
 	assert_int_equal(told.offset, 0x4000);
