@@ -115,7 +115,7 @@ static uint64_t far_address(const struct world *w, struct rng *r)
 	case 5:
 		return 0xffffffff - near;
 	case 6: /* what would be right for the host: only translation lies between */
-		return (uintptr_t)&w->v + rng_below(r, sizeof(w->v));
+		return (uintptr_t)w->v + rng_below(r, sizeof(w->v));
 	case 7:
 		return (uintptr_t)w->ram.base + rng_below(r, GPA(RAM_PAGES));
 	case 8:

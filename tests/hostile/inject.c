@@ -60,7 +60,7 @@ static void change_map(struct injector *in)
 
 static void meddle(struct injector *in)
 {
-	struct vcpu *v = &in->w->v;
+	struct vcpu *v = &in->w->v[rng_below(&in->rng, in->w->cpus)];
 	unsigned k = rng_below(&in->rng, 100);
 
 	if (k < 40)
@@ -102,12 +102,12 @@ static void *inject(void *opaque)
 		if (!since)
 			continue;
 		if (!asked && now() - since > limit) {
-			vcpu_raise(&in->w->v, VCPU_EXIT);
+			vcpu_raise(&in->w->v[0], VCPU_EXIT);
 			asked = now();
 		}
 		if (asked && now() - asked > PATIENCE && atomic_load(&in->running_since) == since) {
 			fprintf(stderr, "hostile: the engine did not come back (rip about %#" PRIx64 ")\n",
-				in->w->v.s.rip);
+				in->w->v[0].s.rip);
 			_exit(EXIT_HUNG);
 		}
 	}

@@ -11,6 +11,7 @@
 #include "tests/hostile/world.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@
 struct options {
 	char *engine;
 	gint64 seed, rounds, only;
-	int seconds, round_ms;
+	int seconds, round_ms, cpus;
 	gboolean here, verbose;
 };
 
@@ -51,22 +52,75 @@ static int64_t now_ms(void)
 	return g_get_monotonic_time() / 1000;
 }
 
-/* What to do with a guest that stopped for this reason. */
-static void go_on(struct hostile *h, struct world *w, struct rng *r, enum vcpu_exit why)
+/* What to do with a vCPU that stopped for this reason. */
+static void go_on(struct hostile *h, struct world *w, struct vcpu *v, struct rng *r, enum vcpu_exit why)
 {
 	bool ended = why == VCPU_RAN_TRIPLE_FAULT || (why == VCPU_RAN_HALTED && rng_percent(r, 40));
 
 	if (why == VCPU_RAN_HALTED && !ended)
-		vcpu_raise(&w->v, w->v.s.wait_for_sipi ? VCPU_SIPI
+		vcpu_raise(v, v->s.wait_for_sipi     ? VCPU_SIPI
 				  : rng_percent(r, 80) ? VCPU_INTR
 						       : VCPU_NMI);
 	if (!ended && !rng_percent(r, 5))
 		return;
-	if (rng_percent(r, 50))
+	if (!v->index && rng_percent(r, 50))
 		state_build(w, r);
 	if (rng_percent(r, 30))
 		fill_code_page(w, &h->pool, r, PAGE_CODE + rng_below(r, CODE_PAGES));
-	state_enter(w, r);
+	state_enter(w, v, r);
+}
+
+/* The thread of one of the other vCPUs: in the same memory, code and all. */
+struct other {
+	struct hostile *h;
+	struct world *w;
+	struct vcpu *v;
+	struct rng rng;
+	pthread_t thread;
+	_Atomic bool stop;
+	bool broken;
+};
+
+static void *run_other(void *opaque)
+{
+	struct other *o = opaque;
+
+	while (!atomic_load(&o->stop) && !o->broken) {
+		uint64_t budget = rng_percent(&o->rng, 30) ? 1 + rng_below(&o->rng, 64) : 1 + rng_below(&o->rng, 1000000);
+		enum vcpu_exit why = o->v->engine->run(o->v, budget);
+
+		atomic_fetch_add(&o->h->shared->runs, 1);
+		atomic_fetch_add(&o->h->shared->ends[why], 1);
+		o->broken = why == VCPU_RAN_BROKEN;
+		go_on(o->h, o->w, o->v, &o->rng, why);
+	}
+	return NULL;
+}
+
+static void start_others(struct hostile *h, struct world *w, struct other *other, uint64_t seed)
+{
+	for (unsigned n = 1; n < w->cpus; n++) {
+		other[n] = (struct other){ .h = h, .w = w, .v = &w->v[n], .rng = rng_for(seed, 100 + n) };
+		other[n].v->views_at_once = w->v[0].views_at_once;
+		state_enter(w, other[n].v, &other[n].rng);
+		if (pthread_create(&other[n].thread, NULL, run_other, &other[n]) != 0)
+			exit(2);
+	}
+}
+
+/* One that does not come back is what the parent waits for. */
+static const char *stop_others(struct world *w, struct other *other)
+{
+	const char *wrong = NULL;
+
+	for (unsigned n = 1; n < w->cpus; n++) {
+		atomic_store(&other[n].stop, true);
+		vcpu_raise(other[n].v, VCPU_EXIT);
+		pthread_join(other[n].thread, NULL);
+		if (other[n].broken)
+			wrong = "the engine of another vCPU says that it is broken";
+	}
+	return wrong;
 }
 
 /* NULL, or what went wrong. */
@@ -80,7 +134,7 @@ static const char *play(struct hostile *h, struct world *w, struct injector *in,
 		enum vcpu_exit why;
 
 		injector_running(in, true);
-		why = w->v.engine->run(&w->v, budget);
+		why = w->v[0].engine->run(&w->v[0], budget);
 		injector_running(in, false);
 		atomic_fetch_add(&h->shared->runs, 1);
 		atomic_fetch_add(&h->shared->ends[why], 1);
@@ -88,7 +142,7 @@ static const char *play(struct hostile *h, struct world *w, struct injector *in,
 			wrong = "the engine says that it is broken";
 		else if (n % 16 == 0)
 			wrong = world_check(w);
-		go_on(h, w, r, why);
+		go_on(h, w, &w->v[0], r, why);
 	}
 	return wrong ? wrong : world_check(w);
 }
@@ -98,9 +152,10 @@ static bool run_round(struct hostile *h, uint64_t round)
 	uint64_t seed = (uint64_t)h->o.seed * 1000003 + round;
 	struct rng r = rng_for((uint64_t)h->o.seed, round);
 	g_autoptr(GError) error = NULL;
-	struct world *w = world_new(h->o.engine, &h->clock, seed, &error);
+	struct world *w = world_new(h->o.engine, (unsigned)h->o.cpus, &h->clock, seed, &error);
+	struct other other[WORLD_CPUS];
 	struct injector *in;
-	const char *wrong;
+	const char *wrong, *others_wrong;
 
 	if (!w) {
 		fprintf(stderr, "hostile: %s\n", error ? error->message : "out of memory");
@@ -108,23 +163,28 @@ static bool run_round(struct hostile *h, uint64_t round)
 	}
 	w->mode = (enum world_mode)rng_below(&r, MODE_COUNT);
 	w->user = rng_percent(&r, 50);
-	w->v.views_at_once = rng_percent(&r, 70);
-	w->start = w->v.s;
+	w->v[0].views_at_once = rng_percent(&r, 70);
+	w->start = w->v[0].s;
 	fill_memory(w, &h->pool, &r);
 	state_build(w, &r);
-	state_enter(w, &r);
+	state_enter(w, &w->v[0], &r);
 	in = injector_start(w, seed);
 	if (!in)
 		exit(2);
+	start_others(h, w, other, seed);
 	wrong = play(h, w, in, &r);
+	others_wrong = stop_others(w, other);
+	wrong = wrong ? wrong : others_wrong ? others_wrong : world_check(w);
 	injector_stop(in);
 	if (wrong)
 		fprintf(stderr, "hostile: %s\n", wrong);
 	if (h->o.verbose)
 		printf("round %" PRIu64 ": mode %d, %s, %" PRIu64 " instructions\n", round, w->mode,
-			w->user ? "user" : "supervisor", w->v.stats.instructions);
-	atomic_fetch_add(&h->shared->instructions, w->v.stats.instructions);
-	atomic_fetch_add(&h->shared->exceptions, w->v.stats.exceptions);
+			w->user ? "user" : "supervisor", w->v[0].stats.instructions);
+	for (unsigned n = 0; n < w->cpus; n++) {
+		atomic_fetch_add(&h->shared->instructions, w->v[n].stats.instructions);
+		atomic_fetch_add(&h->shared->exceptions, w->v[n].stats.exceptions);
+	}
 	atomic_fetch_add(&h->shared->interrupts, w->interrupts);
 	world_free(w);
 	return !wrong;
@@ -177,8 +237,8 @@ static void report(const struct hostile *h, int status)
 		printf("round %" PRIu64 ": died of signal %d", round, WTERMSIG(status));
 	else
 		printf("round %" PRIu64 ": exit status %d", round, WEXITSTATUS(status));
-	printf("\n  again: hostile --engine %s --seed %" PRId64 " --round %" PRIu64 "\n", h->o.engine,
-		h->o.seed, round);
+	printf("\n  again: hostile --engine %s --cpus %d --seed %" PRId64 " --round %" PRIu64 "\n", h->o.engine,
+		h->o.cpus, h->o.seed, round);
 	fflush(stdout);
 }
 
@@ -209,6 +269,7 @@ static bool parse_options(struct options *o, int argc, char **argv)
 {
 	const GOptionEntry entries[] = {
 		{ "engine", 'e', 0, G_OPTION_ARG_STRING, &o->engine, "interp (default) or bt", "NAME" },
+		{ "cpus", 'c', 0, G_OPTION_ARG_INT, &o->cpus, "processors that share the memory (default 1)", "N" },
 		{ "seconds", 't', 0, G_OPTION_ARG_INT, &o->seconds, "stop after so long", "T" },
 		{ "seed", 's', 0, G_OPTION_ARG_INT64, &o->seed, "of the random stream (default 1)", "S" },
 		{ "rounds", 'n', 0, G_OPTION_ARG_INT64, &o->rounds,
@@ -232,6 +293,10 @@ static bool parse_options(struct options *o, int argc, char **argv)
 	g_option_context_free(context);
 	if (!ok)
 		fprintf(stderr, "hostile: %s\n", error->message);
+	if (ok && (o->cpus < 1 || o->cpus > WORLD_CPUS)) {
+		fprintf(stderr, "hostile: --cpus %d: 1 to %d\n", o->cpus, WORLD_CPUS);
+		ok = false;
+	}
 	if (!o->rounds)
 		o->rounds = o->seconds ? INT64_MAX - ROUNDS_PER_CHILD : 100;
 	return ok;
@@ -239,7 +304,7 @@ static bool parse_options(struct options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct hostile h = { .o = { .engine = "interp", .seed = 1, .only = -1, .round_ms = 40 } };
+	struct hostile h = { .o = { .engine = "interp", .seed = 1, .only = -1, .round_ms = 40, .cpus = 1 } };
 	unsigned failures;
 
 	if (!parse_options(&h.o, argc, argv))

@@ -292,9 +292,9 @@ static void draw_vectors(struct vcpu_state *s, struct rng *r)
 		le_store(xs, 2, 0x40 | (rng_u64(r) & 0xf3f));
 }
 
-void state_enter(struct world *w, struct rng *r)
+void state_enter(struct world *w, struct vcpu *v, struct rng *r)
 {
-	struct vcpu_state *s = &w->v.s;
+	struct vcpu_state *s = &v->s;
 	uint64_t flags = FLAG_ONE | (rng_u64(r) & FLAGS_STATUS);
 
 	*s = w->start;
@@ -320,8 +320,8 @@ void state_enter(struct world *w, struct rng *r)
 		s->seg[S_GS].base = CHANCE(50) ? GPA(PAGE_DATA) : wild_address(w, r);
 	}
 	draw_vectors(s, r);
-	vcpu_set_rflags(&w->v, flags);
-	vcpu_settle(&w->v);
-	w->v.event.vector = -1;
-	w->v.delivering = -1;
+	vcpu_set_rflags(v, flags);
+	vcpu_settle(v);
+	v->event.vector = -1;
+	v->delivering = -1;
 }

@@ -50,17 +50,16 @@ static int ack_interrupt(void *opaque, unsigned cpu)
 {
 	struct world *w = opaque;
 
-	(void)cpu;
-	vcpu_lower(&w->v, VCPU_INTR);
-	w->interrupts++;
-	return rng_percent(&w->rng, 10) ? -1 : (int)rng_below(&w->rng, 256);
+	vcpu_lower(&w->v[cpu], VCPU_INTR);
+	atomic_fetch_add(&w->interrupts, 1);
+	return rng_percent(&w->rng[cpu], 10) ? -1 : (int)rng_below(&w->rng[cpu], 256);
 }
 
 static uint32_t apic_read(void *opaque, unsigned cpu, uint32_t off)
 {
 	struct world *w = opaque;
 
-	return (void)cpu, (void)off, (uint32_t)rng_u64(&w->rng);
+	return (void)off, (uint32_t)rng_u64(&w->rng[cpu]);
 }
 
 static void apic_write(void *opaque, unsigned cpu, uint32_t off, uint32_t value)
@@ -72,23 +71,23 @@ static bool apic_msr_read(void *opaque, unsigned cpu, uint32_t msr, uint64_t *va
 {
 	struct world *w = opaque;
 
-	(void)cpu, (void)msr;
-	*value = rng_u64(&w->rng);
-	return rng_percent(&w->rng, 80);
+	(void)msr;
+	*value = rng_u64(&w->rng[cpu]);
+	return rng_percent(&w->rng[cpu], 80);
 }
 
 static bool apic_msr_write(void *opaque, unsigned cpu, uint32_t msr, uint64_t value)
 {
 	struct world *w = opaque;
 
-	return (void)cpu, (void)msr, (void)value, rng_percent(&w->rng, 80);
+	return (void)msr, (void)value, rng_percent(&w->rng[cpu], 80);
 }
 
 static unsigned tpr_read(void *opaque, unsigned cpu)
 {
 	struct world *w = opaque;
 
-	return (void)cpu, rng_below(&w->rng, 16);
+	return rng_below(&w->rng[cpu], 16);
 }
 
 static void tpr_write(void *opaque, unsigned cpu, unsigned priority)
@@ -100,18 +99,17 @@ static bool backdoor(void *opaque, unsigned cpu, uint64_t gpr[16])
 {
 	struct world *w = opaque;
 
-	(void)cpu;
-	gpr[R_AX] = (uint32_t)rng_u64(&w->rng);
-	return rng_percent(&w->rng, 50);
+	gpr[R_AX] = (uint32_t)rng_u64(&w->rng[cpu]);
+	return rng_percent(&w->rng[cpu], 50);
 }
 
-/* A device is written and read under the device lock, on the vCPU's thread only here. */
+/* A device is written and read under the device lock. */
 static uint64_t device_read(void *opaque, uint64_t off, unsigned size)
 {
 	struct world *w = opaque;
 
 	(void)off;
-	return rng_u64(&w->rng) >> (64 - 8 * size);
+	return rng_u64(&w->device_rng) >> (64 - 8 * size);
 }
 
 /* Some writes ask for something, as devices' do. */
@@ -121,7 +119,7 @@ static void device_write(void *opaque, uint64_t off, unsigned size, uint64_t val
 
 	(void)off, (void)size;
 	if (value % 16 == 3)
-		vcpu_raise(&w->v, VCPU_INTR);
+		vcpu_raise(&w->v[value / 16 % w->cpus], VCPU_INTR);
 }
 
 static const struct io_ops device_ops = { device_read, device_write };
@@ -161,14 +159,15 @@ static void code_written(void *opaque, uint64_t ram_offset, uint64_t len)
 {
 	struct world *w = opaque;
 
-	w->v.engine->invalidate(&w->v, ram_offset, len);
+	w->v[0].engine->invalidate(&w->v[0], ram_offset, len);
 }
 
 static void map_changed(void *opaque)
 {
 	struct world *w = opaque;
 
-	vcpu_raise(&w->v, VCPU_FLUSH);
+	for (unsigned n = 0; n < w->cpus; n++)
+		vcpu_raise(&w->v[n], VCPU_FLUSH);
 }
 
 static void build_map(struct world *w)
@@ -192,9 +191,9 @@ static void build_map(struct world *w)
 	w->mem.hook_opaque = w;
 }
 
-static void build_vcpu(struct world *w, const struct vclock *clock)
+static void build_vcpus(struct world *w, const struct vclock *clock)
 {
-	struct cpu_options options = { .vcpus = 1, .cores_per_socket = 1, .tsc_khz = clock->tsc_khz };
+	struct cpu_options options = { .vcpus = w->cpus, .cores_per_socket = 1, .tsc_khz = clock->tsc_khz };
 
 	w->clock = *clock;
 	w->platform = (struct vcpu_platform){ .opaque = w,
@@ -206,15 +205,22 @@ static void build_vcpu(struct world *w, const struct vclock *clock)
 		.tpr_read = tpr_read,
 		.tpr_write = tpr_write,
 		.backdoor = backdoor };
-	cpuid_build(&w->cpuid, &w->v.arch_capabilities, &w->v.phys_bits, &options);
-	w->v.mem = &w->mem;
-	w->v.clock = &w->clock;
-	w->v.cpuid = &w->cpuid;
-	w->v.platform = &w->platform;
-	w->v.count = 1;
+	for (unsigned n = 0; n < w->cpus; n++) {
+		struct vcpu *v = &w->v[n];
+
+		cpuid_build(&w->cpuid, &v->arch_capabilities, &v->phys_bits, &options);
+		v->mem = &w->mem;
+		v->clock = &w->clock;
+		v->cpuid = &w->cpuid;
+		v->platform = &w->platform;
+		v->index = n;
+		v->count = w->cpus;
+		v->first = w->v;
+	}
 }
 
-struct world *world_new(const char *engine, const struct vclock *clock, uint64_t seed, GError **error)
+struct world *world_new(
+	const char *engine, unsigned cpus, const struct vclock *clock, uint64_t seed, GError **error)
 {
 	const int anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
 	size_t size = (sizeof(struct world) + PAGE_SIZE - 1) & PAGE_MASK;
@@ -222,11 +228,14 @@ struct world *world_new(const char *engine, const struct vclock *clock, uint64_t
 	struct world *w;
 
 	if (around == MAP_FAILED || mprotect(around + PAGE_SIZE, size, PROT_READ | PROT_WRITE) < 0) {
-		fail_errno(error, SERAI_ERROR_HOST, errno, "room for the vCPU");
+		fail_errno(error, SERAI_ERROR_HOST, errno, "room for the vCPUs");
 		return NULL;
 	}
 	w = (struct world *)(void *)(around + PAGE_SIZE);
-	w->rng = rng_for(seed, 1);
+	w->cpus = cpus;
+	for (unsigned n = 0; n < cpus; n++)
+		w->rng[n] = rng_for(seed, 1 + n);
+	w->device_rng = rng_for(seed, 1 + cpus);
 	paint(w->canary0, CANARY);
 	paint(w->canary1, CANARY);
 	paint(w->canary2, CANARY);
@@ -237,14 +246,16 @@ struct world *world_new(const char *engine, const struct vclock *clock, uint64_t
 		if (forbidden(i))
 			paint(w->ram.base + GPA(i), PAGE_SIZE);
 	build_map(w);
-	build_vcpu(w, clock);
-	w->v.engine = engine_by_name(engine);
-	if (!w->v.engine) {
-		fail(error, SERAI_ERROR_CONFIG, "no engine '%s'", engine);
-		return NULL;
+	build_vcpus(w, clock);
+	for (unsigned n = 0; n < cpus; n++) {
+		w->v[n].engine = engine_by_name(engine);
+		if (!w->v[n].engine) {
+			fail(error, SERAI_ERROR_CONFIG, "no engine '%s'", engine);
+			return NULL;
+		}
+		if (!vcpu_create(&w->v[n], error) || !w->v[n].engine->create(&w->v[n], error))
+			return NULL;
 	}
-	if (!vcpu_create(&w->v, error) || !w->v.engine->create(&w->v, error))
-		return NULL;
 	return w;
 }
 
@@ -253,8 +264,10 @@ void world_free(struct world *w)
 	uint8_t *base = w->ram.base;
 	size_t size = (sizeof(struct world) + PAGE_SIZE - 1) & PAGE_MASK;
 
-	w->v.engine->destroy(&w->v);
-	vcpu_destroy(&w->v);
+	for (unsigned n = 0; n < w->cpus; n++) {
+		w->v[n].engine->destroy(&w->v[n]);
+		vcpu_destroy(&w->v[n]);
+	}
 	physmap_destroy(&w->mem);
 	ram_destroy(&w->ram);
 	munmap(base - WALL, WALL);
@@ -288,18 +301,22 @@ const char *world_check(const struct world *w)
 {
 	if (!painted(w->canary0, CANARY) || !painted(w->canary1, CANARY) || !painted(w->canary2, CANARY) ||
 		!painted(w->canary3, CANARY))
-		return "memory beside the vCPU was written";
+		return "memory beside the vCPUs was written";
 	for (unsigned i = 0; i < RAM_PAGES; i++)
 		if (forbidden(i) && !painted(w->ram.base + GPA(i), PAGE_SIZE))
 			return i >= PAGE_ROM && i < PAGE_MORE
 				       ? "read-only memory was written"
 				       : "RAM that no guest-physical address leads to was written";
-	if (w->v.s.zero)
-		return "the register that is always 0 is not";
-	if (w->v.mem != &w->mem || w->v.clock != &w->clock || w->v.cpuid != &w->cpuid ||
-		w->v.platform != &w->platform || w->v.index || w->v.count != 1)
-		return "the vCPU's wiring was written";
-	if (w->v.cpl > 3 || w->v.code_size > CODE_64)
-		return "the vCPU's mode makes no sense";
+	for (unsigned n = 0; n < w->cpus; n++) {
+		const struct vcpu *v = &w->v[n];
+
+		if (v->s.zero)
+			return "the register that is always 0 is not";
+		if (v->mem != &w->mem || v->clock != &w->clock || v->cpuid != &w->cpuid || v->platform != &w->platform ||
+			v->index != n || v->count != w->cpus || v->first != w->v)
+			return "a vCPU's wiring was written";
+		if (v->cpl > 3 || v->code_size > CODE_64)
+			return "a vCPU's mode makes no sense";
+	}
 	return check_host_state();
 }

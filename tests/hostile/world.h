@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tests/hostile/world.h - a vCPU and its memory, walled in: what the guest must not reach is known and looked
+ * tests/hostile/world.h - vCPUs and their memory, walled in: what the guest must not reach is known and looked
  * at afterwards.
  *
  * Owns:    guest RAM between pages of no access, with holes in it that no guest-physical address leads to and
- * a part that is read-only; the vCPU between canaries.
+ * a part that is read-only; the vCPUs between canaries.
  * Promise: world_check says whether any of that changed.
  */
 #ifndef SERAI_TESTS_HOSTILE_WORLD_H
@@ -43,6 +43,7 @@
 enum world_mode { MODE_64, MODE_COMPAT, MODE_32, MODE_32_PAGED, MODE_16, MODE_COUNT };
 
 #define CANARY 4096
+#define WORLD_CPUS 4
 
 struct world {
 	uint8_t canary0[CANARY];
@@ -51,16 +52,17 @@ struct world {
 	struct cpuid_table cpuid;
 	struct vcpu_platform platform;
 	uint8_t canary1[CANARY];
-	struct vcpu v;
+	struct vcpu v[WORLD_CPUS];
 	uint8_t canary2[CANARY];
 	struct physmap mem;
 	uint8_t canary3[CANARY];
 	int flaky;      /* handle of the region that comes and goes */
-	struct rng rng; /* of what the platform's functions answer */
+	unsigned cpus;
+	struct rng rng[WORLD_CPUS], device_rng; /* of what the platform's functions answer, and the device */
 	enum world_mode mode;
 	bool user; /* CPL 3 */
 	struct vcpu_state start;
-	uint64_t interrupts;
+	_Atomic uint64_t interrupts;
 };
 
 static inline unsigned world_bits(const struct world *w)
@@ -69,10 +71,11 @@ static inline unsigned world_bits(const struct world *w)
 }
 
 /* `clock` is one that runs; NULL on failure. */
-struct world *world_new(const char *engine, const struct vclock *clock, uint64_t seed, GError **error);
+struct world *world_new(
+	const char *engine, unsigned cpus, const struct vclock *clock, uint64_t seed, GError **error);
 void world_free(struct world *w);
 
-/* NULL, or what was changed that nothing may change. */
+/* NULL, or what was changed that nothing may change; on the thread of one of its vCPUs. */
 const char *world_check(const struct world *w);
 
 /* ---- state.c: modes, page tables, descriptors
@@ -80,8 +83,8 @@ const char *world_check(const struct world *w);
 
 /* Page tables, descriptor tables, handlers and the state to start from, in w->mode and at w->user. */
 void state_build(struct world *w, struct rng *r);
-/* Start (again) with other registers. */
-void state_enter(struct world *w, struct rng *r);
+/* The vCPU starts (again) with other registers. */
+void state_enter(struct world *w, struct vcpu *v, struct rng *r);
 
 /* ---- fill.c: what lies in memory
  * --------------------------------------------------------------------------- */
