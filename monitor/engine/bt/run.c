@@ -199,12 +199,15 @@ static void link_block(struct vcpu *v, struct bt *b, struct bt_block *k)
 /* The page that the instruction at la goes on in, when it is the page's last one; NULL: it does not. */
 static struct code_page *second_page(struct vcpu *v, struct bt *b, const struct code_page *page, uint64_t la)
 {
-	unsigned off = (unsigned)(la & (PAGE_SIZE - 1));
+	unsigned off = (unsigned)(la & (PAGE_SIZE - 1)), room = PAGE_SIZE - off;
+	uint8_t bytes[15];
 	struct decoded d;
 	struct insn i;
 
-	if (off <= PAGE_SIZE - 15 ||
-		insn_decode(page->host + off, PAGE_SIZE - off, v->code_size, &i, &d) != DECODE_MORE)
+	if (room >= sizeof(bytes))
+		return NULL;
+	memcpy(bytes, page->host + off, room);
+	if (insn_decode(bytes, room, v->code_size, &i, &d) != DECODE_MORE)
 		return NULL;
 	return interp_code_page_at(v, &b->in, (la + PAGE_SIZE - off) & v->la_mask);
 }

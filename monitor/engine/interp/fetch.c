@@ -196,10 +196,14 @@ static const struct insn *build_run(struct vcpu *v, struct interp *in, struct co
 	struct insn *first = &in->code.insns[in->code.insn_used], *i = first;
 	unsigned start = off, seen = off; /* bytes before `seen` made the run what it is */
 	struct decode_note note = { .last = false };
+	uint8_t bytes[CODE_BYTES_MAX];
 
 	while (!note.last && i < first + RUN_MAX && off < PAGE_SIZE) {
-		enum decode_result r = decode(v, in, p->host + off, PAGE_SIZE - off, i, &note);
+		unsigned room = MIN_OF((unsigned)(PAGE_SIZE - off), (unsigned)CODE_BYTES_MAX);
+		enum decode_result r;
 
+		memcpy(bytes, p->host + off, room); /* other vCPUs may be writing there */
+		r = decode(v, in, bytes, room, i, &note);
 		if (r == DECODE_MORE || note.full)
 			break;
 		if (r == DECODE_OK && is_local_branch(v, i, &note.d, off))
