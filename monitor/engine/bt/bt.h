@@ -75,7 +75,7 @@ struct bt_link {
 	const uint8_t *to; /* host address of the guest code it leads to; NULL: not known yet */
 	uint16_t mode;     /* and the mode of blocks it may lead to */
 	uint32_t id;
-	struct bt_block *target; /* NULL: the jump leads to its own cold code */
+	_Atomic(struct bt_block *) target; /* NULL: the jump leads to its own cold code */
 	struct bt_link *next;    /* of those that lead to the target */
 	struct bt_link **here;   /* what points to this one among them */
 	int64_t jump, cold;      /* where the displacement of its jump is, and that cold code, from here */

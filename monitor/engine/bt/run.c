@@ -168,28 +168,40 @@ static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 /* So many jumps into other pages go the long way before one of them is linked (anew). */
 #define RELINK_EVERY 8
 
+static void link_page(struct vcpu *v, struct bt *b, struct bt_link *l, struct bt_block *k)
+{
+	bool leads_there = atomic_load(&l->target) == k; /* another vCPU has seen to it */
+
+	v->bt.relink = RELINK_EVERY;
+	if (!leads_there) {
+		pthread_mutex_lock(&b->cache->lock);
+		leads_there = bt_cache_link(b->cache, l, k);
+		pthread_mutex_unlock(&b->cache->lock);
+	}
+	if (!leads_there)
+		v->bt.linked[l->id] = 0;
+	else if (v->bt.link_kind == LINK_PAGE)
+		v->bt.linked[l->id] = v->bt.page ^ v->bt.context;
+}
+
 /* The jump that asked leads to this block from now on. */
 static void link_block(struct vcpu *v, struct bt *b, struct bt_block *k)
 {
 	struct bt_cache *c = b->cache;
 	const uint8_t *to = k->host_code;
-	struct bt_link *l;
 	uint8_t *at;
 
 	if (!v->bt.link || k->second)
 		return;
 	at = c->rw + (v->bt.link - c->rx);
-	pthread_mutex_lock(&c->lock);
 	if (v->bt.link_kind == LINK_PAGE || v->bt.link_kind == LINK_GONE) {
-		l = (struct bt_link *)at;
-		v->bt.relink = RELINK_EVERY;
-		if (!bt_cache_link(c, l, k))
-			v->bt.linked[l->id] = 0;
-		else if (v->bt.link_kind == LINK_PAGE)
-			v->bt.linked[l->id] = v->bt.page ^ v->bt.context;
-	} else if (!k->dead) {
-		if (v->bt.link_kind == LINK_FORWARD_VECTORS || (v->bt.link_kind == LINK_FORWARD && !k->uses_vectors))
-			to += k->skip;
+		link_page(v, b, (struct bt_link *)at, k);
+		return;
+	}
+	if (v->bt.link_kind == LINK_FORWARD_VECTORS || (v->bt.link_kind == LINK_FORWARD && !k->uses_vectors))
+		to += k->skip;
+	pthread_mutex_lock(&c->lock);
+	if (!k->dead) {
 		c->stats.links++;
 		bt_cache_patch(c, at, to);
 	}
