@@ -3,6 +3,8 @@
 
 #include "monitor/cpu/debug.h"
 
+#include <sys/mman.h>
+
 _Noreturn void cpu_raise(struct vcpu *v, int vector)
 {
 	v->event = (struct cpu_event){ .vector = (int16_t)vector };
@@ -307,6 +309,56 @@ void *lin_direct(struct vcpu *v, uint64_t la, unsigned len, enum tlb_kind kind, 
 	if (unlikely(v->view == TLB_CHECKED))
 		checked_view(v, la, len, kind == TLB_WRITE);
 	return translate(v, la, access_now(v, kind == TLB_WRITE)).host;
+}
+
+/* Both pages once more, one behind the other; NULL: the host has no place for them. */
+static uint8_t *side_by_side(struct vcpu *v, uint8_t *const page[2])
+{
+	struct ram *ram = v->mem->ram;
+
+	if (!v->pair.at) {
+		uint8_t *at = mmap(NULL, 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (at == MAP_FAILED)
+			return NULL;
+		v->pair.at = at;
+		v->pair.offset[0] = v->pair.offset[1] = UINT64_MAX;
+	}
+	for (unsigned k = 0; k < 2; k++) {
+		uint64_t offset = ram_offset(ram, page[k]) & PAGE_MASK;
+
+		if (v->pair.offset[k] == offset)
+			continue;
+		v->pair.offset[k] = UINT64_MAX;
+		if (mmap(v->pair.at + k * PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, ram->fd,
+			    (off_t)offset) == MAP_FAILED)
+			return NULL;
+		v->pair.offset[k] = offset;
+	}
+	return v->pair.at;
+}
+
+void *lin_straddling(struct vcpu *v, uint64_t la, unsigned len, unsigned seg, void *part[2])
+{
+	unsigned first = piece_in_page(la, len), access = access_now(v, true);
+	struct ram *ram = v->mem->ram;
+	uint8_t *host[2], *pair;
+
+	if (first == len)
+		return NULL;
+	check_address(v, la, len, seg);
+	if (unlikely(v->view == TLB_CHECKED))
+		checked_view(v, la, len, true);
+	host[0] = translate(v, la, access).host;
+	host[1] = translate(v, (la + first) & v->la_mask, access).host;
+	if (!host[0] || !host[1] || !ram_contains(ram, host[0]) || !ram_contains(ram, host[1]))
+		return NULL;
+	part[0] = host[0];
+	part[1] = host[1];
+	if (host[1] == host[0] + first)
+		return host[0];
+	pair = side_by_side(v, host);
+	return pair ? pair + PAGE_SIZE - first : NULL;
 }
 
 uint64_t sys_read(struct vcpu *v, uint64_t la, unsigned size)

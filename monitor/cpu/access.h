@@ -63,6 +63,12 @@ void *lin_direct(struct vcpu *v, uint64_t la, unsigned len, enum tlb_kind kind, 
 void lin_written(struct vcpu *v, void *host, unsigned len);
 
 /*
+ * The same to write bytes that do straddle two pages of RAM, which are side by side there; NULL: they do not.  part: where
+ * the two pieces of them are in RAM, for lin_written.
+ */
+void *lin_straddling(struct vcpu *v, uint64_t la, unsigned len, unsigned seg, void *part[2]);
+
+/*
  * Fill the software TLB for an access of this kind at la; false: it is none that may have an entry.  Raises what the
  * access raises.
  */
