@@ -3,6 +3,8 @@
 
 #include "monitor/cpu/debug.h"
 
+#include <sys/mman.h>
+
 _Noreturn void cpu_raise(struct vcpu *v, int vector)
 {
 	v->event = (struct cpu_event){ .vector = (int16_t)vector };
@@ -164,31 +166,6 @@ static uint64_t device_access(struct vcpu *v, uint64_t gpa, unsigned size, uint6
 	return 0;
 }
 
-/* The largest power of two that is aligned at gpa and not over len. */
-static unsigned device_piece(uint64_t gpa, unsigned len)
-{
-	unsigned n = 8;
-
-	while (n > len || (gpa & (n - 1)))
-		n /= 2;
-	return n;
-}
-
-static void device_copy(struct vcpu *v, uint64_t gpa, uint8_t *buf, unsigned len, bool write)
-{
-	while (len) {
-		/* An access of its natural size goes whole, even misaligned, as on the bus. */
-		unsigned n = len <= 8 && !(len & (len - 1)) ? len : device_piece(gpa, len);
-		uint64_t r = device_access(v, gpa, n, write ? le_load(buf, n) : 0, write);
-
-		if (!write)
-			le_store(buf, n, r);
-		gpa += n;
-		buf += n;
-		len -= n;
-	}
-}
-
 /* ---- any access
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -224,30 +201,50 @@ static void check_address(struct vcpu *v, uint64_t la, unsigned len, unsigned se
 	}
 }
 
+/* What goes at once: an access of a natural size whole, even misaligned, as on the bus; others in aligned parts. */
+static unsigned part_of(uint64_t la, unsigned len)
+{
+	unsigned n = 8;
+
+	if (len <= 8 && !(len & (len - 1)))
+		return len;
+	while (n > len || (la & (n - 1)))
+		n /= 2;
+	return n;
+}
+
+/* Bytes within one page. */
+static void copy_piece(struct vcpu *v, const struct target *t, uint64_t la, uint8_t *buf, unsigned len, bool write)
+{
+	for (unsigned done = 0, n; done < len; done += n) {
+		uint64_t value;
+
+		n = part_of(la + done, len - done);
+		value = write ? le_load(buf + done, n) : 0;
+		if (!t->host)
+			value = device_access(v, t->gpa + done, n, value, write);
+		else if (write)
+			ram_store(t->host + done, n, value);
+		else
+			value = ram_load(t->host + done, n);
+		if (!write)
+			le_store(buf + done, n, value);
+	}
+	if (write && t->host)
+		lin_written(v, t->host, len);
+}
+
 static void copy(struct vcpu *v, uint64_t la, uint8_t *buf, unsigned len, unsigned access)
 {
-	bool write = access & ACC_WRITE;
 	unsigned first = piece_in_page(la, len);
 	struct target t[2];
 
 	t[0] = translate(v, la, access);
-	if (first < len) {
+	if (first < len)
 		t[1] = translate(v, next_page(v, la, first), access);
-	}
-	for (unsigned i = 0; len; i++) {
-		unsigned n = i ? len : first;
-
-		if (!t[i].host) {
-			device_copy(v, t[i].gpa, buf, n, write);
-		} else if (write) {
-			memcpy(t[i].host, buf, n);
-			lin_written(v, t[i].host, n);
-		} else {
-			memcpy(buf, t[i].host, n);
-		}
-		buf += n;
-		len -= n;
-	}
+	copy_piece(v, &t[0], la, buf, first, access & ACC_WRITE);
+	if (first < len)
+		copy_piece(v, &t[1], 0, buf + first, len - first, access & ACC_WRITE);
 }
 
 static unsigned access_now(const struct vcpu *v, bool write)
@@ -324,6 +321,56 @@ void *lin_direct(struct vcpu *v, uint64_t la, unsigned len, enum tlb_kind kind, 
 	return translate(v, la, access_now(v, kind == TLB_WRITE)).host;
 }
 
+/* Both pages once more, one behind the other; NULL: the host has no place for them. */
+static uint8_t *side_by_side(struct vcpu *v, uint8_t *const page[2])
+{
+	struct ram *ram = v->mem->ram;
+
+	if (!v->pair.at) {
+		uint8_t *at = mmap(NULL, 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (at == MAP_FAILED)
+			return NULL;
+		v->pair.at = at;
+		v->pair.offset[0] = v->pair.offset[1] = UINT64_MAX;
+	}
+	for (unsigned k = 0; k < 2; k++) {
+		uint64_t offset = ram_offset(ram, page[k]) & PAGE_MASK;
+
+		if (v->pair.offset[k] == offset)
+			continue;
+		v->pair.offset[k] = UINT64_MAX;
+		if (mmap(v->pair.at + k * PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, ram->fd,
+			    (off_t)offset) == MAP_FAILED)
+			return NULL;
+		v->pair.offset[k] = offset;
+	}
+	return v->pair.at;
+}
+
+void *lin_straddling(struct vcpu *v, uint64_t la, unsigned len, unsigned seg, void *part[2])
+{
+	unsigned first = piece_in_page(la, len), access = access_now(v, true);
+	struct ram *ram = v->mem->ram;
+	uint8_t *host[2], *pair;
+
+	if (first == len)
+		return NULL;
+	check_address(v, la, len, seg);
+	if (unlikely(v->view == TLB_CHECKED))
+		checked_view(v, la, len, true);
+	host[0] = translate(v, la, access).host;
+	host[1] = translate(v, (la + first) & v->la_mask, access).host;
+	if (!host[0] || !host[1] || !ram_contains(ram, host[0]) || !ram_contains(ram, host[1]))
+		return NULL;
+	part[0] = host[0];
+	part[1] = host[1];
+	if (host[1] == host[0] + first)
+		return host[0];
+	pair = side_by_side(v, host);
+	return pair ? pair + PAGE_SIZE - first : NULL;
+}
+
 uint64_t sys_read(struct vcpu *v, uint64_t la, unsigned size)
 {
 	uint64_t value = 0;
@@ -335,6 +382,24 @@ uint64_t sys_read(struct vcpu *v, uint64_t la, unsigned size)
 void sys_write(struct vcpu *v, uint64_t la, unsigned size, uint64_t value)
 {
 	copy(v, v->long_mode ? la : la & v->la_mask, (uint8_t *)&value, size, ACC_IMPLICIT | ACC_WRITE);
+}
+
+uint8_t sys_update(struct vcpu *v, uint64_t la, uint8_t clear, uint8_t set)
+{
+	struct target t = translate(v, v->long_mode ? la : la & v->la_mask, ACC_IMPLICIT | ACC_WRITE);
+	uint8_t old;
+
+	if (!t.host) {
+		old = (uint8_t)sys_read(v, la, 1);
+		sys_write(v, la, 1, (uint8_t)((old & ~clear) | set));
+		return old;
+	}
+	old = __atomic_load_n(t.host, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(t.host, &old, (uint8_t)((old & ~clear) | set), false, __ATOMIC_SEQ_CST,
+		__ATOMIC_RELAXED))
+		;
+	lin_written(v, t.host, 1);
+	return old;
 }
 
 void lin_write_as(struct vcpu *v, unsigned cpl, uint64_t la, unsigned size, uint64_t value)

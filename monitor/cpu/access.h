@@ -34,40 +34,17 @@ static inline uint64_t lin_read(struct vcpu *v, uint64_t la, unsigned size, unsi
 
 	if (unlikely(!p))
 		return lin_read_slow(v, la, size, seg);
-	switch (size) {
-	case 1:
-		return *(const uint8_t *)p;
-	case 2:
-		return le_load(p, 2);
-	case 4:
-		return le_load(p, 4);
-	default:
-		return le_load(p, 8);
-	}
+	return ram_load(p, size);
 }
 
 static inline void lin_write(struct vcpu *v, uint64_t la, unsigned size, uint64_t value, unsigned seg)
 {
 	void *p = tlb_find(v, TLB_WRITE, la, size);
 
-	if (unlikely(!p)) {
+	if (unlikely(!p))
 		lin_write_slow(v, la, size, value, seg);
-		return;
-	}
-	switch (size) {
-	case 1:
-		*(uint8_t *)p = (uint8_t)value;
-		break;
-	case 2:
-		le_store(p, 2, value);
-		break;
-	case 4:
-		le_store(p, 4, value);
-		break;
-	default:
-		le_store(p, 8, value);
-		break;
-	}
+	else
+		ram_store(p, size, value);
 }
 
 /* Any length up to a page. */
@@ -84,6 +61,12 @@ void lin_probe_write(struct vcpu *v, uint64_t la, unsigned len, unsigned seg);
  */
 void *lin_direct(struct vcpu *v, uint64_t la, unsigned len, enum tlb_kind kind, unsigned seg);
 void lin_written(struct vcpu *v, void *host, unsigned len);
+
+/*
+ * The same to write bytes that do straddle two pages of RAM, which are side by side there; NULL: they do not.  part: where
+ * the two pieces of them are in RAM, for lin_written.
+ */
+void *lin_straddling(struct vcpu *v, uint64_t la, unsigned len, unsigned seg, void *part[2]);
 
 /*
  * Fill the software TLB for an access of this kind at la; false: it is none that may have an entry.  Raises what the
@@ -109,6 +92,9 @@ uint8_t *access_ram(struct vcpu *v, uint64_t la, enum tlb_kind kind, bool soft, 
 
 uint64_t sys_read(struct vcpu *v, uint64_t la, unsigned size);
 void sys_write(struct vcpu *v, uint64_t la, unsigned size, uint64_t value);
+
+/* Clear and set bits of a byte, locked, as updates of descriptors are (SDM volume 3A, 8.1.2.1); the byte as it was. */
+uint8_t sys_update(struct vcpu *v, uint64_t la, uint8_t clear, uint8_t set);
 
 /* As if at this CPL: stack pushes of a transfer that has not been committed yet. */
 void lin_write_as(struct vcpu *v, unsigned cpl, uint64_t la, unsigned size, uint64_t value);

@@ -47,7 +47,7 @@ void desc_touch(struct vcpu *v, struct descriptor *d)
 	if (d->raw & (1ull << 40))
 		return;
 	d->raw |= 1ull << 40;
-	sys_write(v, d->at + 5, 1, bits_get(d->raw, 47, 40));
+	sys_update(v, d->at + 5, 0, 1);
 }
 
 void seg_set(struct vcpu *v, unsigned seg, const struct segment *s)
@@ -177,7 +177,8 @@ void seg_load_tr(struct vcpu *v, uint16_t selector)
 	if (!desc_is_present(&d))
 		selector_fault(v, EXC_NP, selector);
 	d.raw |= 2ull << 40;
-	sys_write(v, d.at + 5, 1, bits_get(d.raw, 47, 40));
+	if (sys_update(v, d.at + 5, 0, 2) & 2) /* another processor was faster */
+		selector_fault(v, EXC_GP, selector);
 	v->s.seg[S_TR] = desc_segment(&d, selector);
 }
 

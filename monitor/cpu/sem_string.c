@@ -3,7 +3,7 @@
  * monitor/cpu/sem_string.c - MOVS STOS LODS CMPS SCAS INS OUTS, with and without REP.
  *
  * Promise: interruptible between elements with registers up to date, as the architecture says; long runs go
- * page by page at memcpy speed where source and destination are plain memory.
+ * page by page, by the host's own instruction, where source and destination are plain memory.
  */
 #include "monitor/cpu/debug.h"
 #include "monitor/cpu/rows.h"
@@ -101,6 +101,33 @@ static int stop_midway(struct vcpu *v)
 	return INSN_AGAIN;
 }
 
+/* The host's REP MOVS and REP STOS: elements are whole for other vCPUs, and overlap has the effect it should have. */
+#define HOST_REP(size, name, ...)                                                                                      \
+	switch (size) {                                                                                                \
+	case 1:                                                                                                        \
+		__asm__ volatile("rep " name "b" : "+D"(to), "+c"(n), __VA_ARGS__ : "memory");                        \
+		break;                                                                                                 \
+	case 2:                                                                                                        \
+		__asm__ volatile("rep " name "w" : "+D"(to), "+c"(n), __VA_ARGS__ : "memory");                        \
+		break;                                                                                                 \
+	case 4:                                                                                                        \
+		__asm__ volatile("rep " name "l" : "+D"(to), "+c"(n), __VA_ARGS__ : "memory");                        \
+		break;                                                                                                 \
+	default:                                                                                                       \
+		__asm__ volatile("rep " name "q" : "+D"(to), "+c"(n), __VA_ARGS__ : "memory");                        \
+		break;                                                                                                 \
+	}
+
+static void host_movs(uint8_t *to, const uint8_t *from, uint64_t n, unsigned size)
+{
+	HOST_REP(size, "movs", "+S"(from) :)
+}
+
+static void host_stos(uint8_t *to, uint64_t value, uint64_t n, unsigned size)
+{
+	HOST_REP(size, "stos", "+a"(value) :)
+}
+
 /* Bulk MOVS upward; elements done, 0: do it one by one. */
 static uint64_t movs_run(struct vcpu *v, const struct insn *i, const struct string_op *o, uint64_t count)
 {
@@ -120,16 +147,7 @@ static uint64_t movs_run(struct vcpu *v, const struct insn *i, const struct stri
 	to = lin_direct(v, dst, bytes, TLB_WRITE, S_ES);
 	if (!from || !to)
 		return 0;
-	if (to > from && to < from + bytes) {
-		/* Overlap upward repeats the first stretch: copy it in steps that do not overlap. */
-		uint64_t gap = (uint64_t)(to - from) / o->size;
-
-		if (!gap)
-			return 0;
-		n = MIN_OF(n, gap);
-		bytes = (unsigned)(n * o->size);
-	}
-	memmove(to, from, bytes);
+	host_movs(to, from, n, o->size);
 	lin_written(v, to, bytes);
 	return n;
 }
@@ -162,16 +180,6 @@ int insn_movs(struct vcpu *v, const struct insn *i)
 	return INSN_NEXT;
 }
 
-static void store_elements(uint8_t *to, uint64_t value, unsigned size, uint64_t n)
-{
-	if (size == 1 || value == 0) {
-		memset(to, (int)(value & 0xff), n * size);
-		return;
-	}
-	for (uint64_t k = 0; k < n; k++)
-		le_store(to + k * size, size, value);
-}
-
 static uint64_t stos_run(struct vcpu *v, const struct string_op *o, uint64_t count)
 {
 	uint64_t dst = at(v, o, S_ES, R_DI, true), n;
@@ -185,7 +193,7 @@ static uint64_t stos_run(struct vcpu *v, const struct string_op *o, uint64_t cou
 	to = lin_direct(v, dst, (unsigned)(n * o->size), TLB_WRITE, S_ES);
 	if (!to)
 		return 0;
-	store_elements(to, gpr_read(v, R_AX, false, o->size), o->size, n);
+	host_stos(to, v->s.gpr[R_AX], n, o->size);
 	lin_written(v, to, (unsigned)(n * o->size));
 	return n;
 }

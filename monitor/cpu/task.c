@@ -23,13 +23,6 @@ static _Noreturn void fault(struct vcpu *v, int vector, uint16_t selector)
 	cpu_raise_error(v, vector, selector & 0xfffc);
 }
 
-static void set_busy(struct vcpu *v, const struct descriptor *d, bool busy)
-{
-	uint64_t raw = busy ? d->raw | 2ull << 40 : d->raw & ~(2ull << 40);
-
-	sys_write(v, d->at + 5, 1, bits_get(raw, 47, 40));
-}
-
 static void save_old(struct vcpu *v, const struct tss_layout *l, uint64_t base, uint64_t rip, uint64_t flags)
 {
 	sys_write(v, base + l->eip, l->size, rip);
@@ -183,10 +176,10 @@ void task_switch(
 	if (why == TASK_RETURN)
 		flags &= ~FLAG_NT;
 	save_old(v, old, tr->base, next_rip, flags);
+	if (why != TASK_RETURN && (sys_update(v, d->at + 5, 0, 2) & 2)) /* another processor was faster */
+		fault(v, EXC_GP, selector);
 	if ((why == TASK_JUMP || why == TASK_RETURN) && desc_fetch(v, old_selector, &old_d))
-		set_busy(v, &old_d, false);
-	if (why != TASK_RETURN)
-		set_busy(v, d, true);
+		sys_update(v, old_d.at + 5, 2, 0);
 	if (why == TASK_CALL || why == TASK_EVENT)
 		sys_write(v, s.base, 2, old_selector);
 	s.attr |= 2;

@@ -8,10 +8,10 @@
 
 #include <stdlib.h>
 
-/* The page next door is never looked up in this slot. */
+/* A page that is never looked up in this slot.  Page 0 is none of theirs but of the first: zeroed memory is nearly empty. */
 static uint64_t empty_tag(unsigned index)
 {
-	return (uint64_t)(index ^ 1u) << PAGE_SHIFT;
+	return index ? 0 : PAGE_SIZE;
 }
 
 static bool is_empty(const struct tlb_entry *e, unsigned index)
@@ -27,6 +27,8 @@ static void empty_all(struct tlb_entry *e)
 
 static void flush_table(struct tlb_table *t)
 {
+	if (!t->filled_count) /* most tables are never used, and their memory stays untouched */
+		return;
 	if (t->filled_count == TLB_SIZE) {
 		empty_all(t->entry);
 	} else {
@@ -55,9 +57,9 @@ struct tlb *tlb_new(void)
 
 	if (!t)
 		return NULL;
-	empty_all(t->none);
+	t->none[0].tag = empty_tag(0);
 	for (unsigned n = 0; (table = nth_table(t, n)); n++)
-		empty_all(table->entry);
+		table->entry[0].tag = empty_tag(0);
 	return t;
 }
 
@@ -233,6 +235,8 @@ static bool flush_in_table(struct tlb_table *t, uint64_t la, bool large)
 	unsigned first = tlb_index(la), count = 1, shift = large ? LARGE_SHIFT : PAGE_SHIFT;
 	bool found = false;
 
+	if (!t->filled_count)
+		return false;
 	if (large) {
 		count = 1u << (LARGE_SHIFT - PAGE_SHIFT);
 		first &= ~(count - 1);

@@ -32,7 +32,7 @@
 enum tlb_view { TLB_SUPER_OPEN, TLB_SUPER_CLOSED, TLB_USER, TLB_CHECKED };
 
 struct tlb_entry {
-	uint64_t tag; /* page; an empty one holds a page that belongs into another slot */
+	uint64_t tag; /* page; an empty one holds a page that belongs into another slot, 0 but for the first slot */
 	uintptr_t addend; /* host address - linear address; TLB_CODE: whatever the engine keeps for the page */
 };
 

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 bool vcpu_create(struct vcpu *v, GError **error)
 {
@@ -28,6 +29,9 @@ bool vcpu_create(struct vcpu *v, GError **error)
 
 void vcpu_destroy(struct vcpu *v)
 {
+	if (v->pair.at)
+		munmap(v->pair.at, 2 * PAGE_SIZE);
+	v->pair.at = NULL;
 	free(v->tlb);
 	v->tlb = NULL;
 }

@@ -189,6 +189,12 @@ struct vcpu {
 		region_cache; /* of the last phys_host(); valid while mem->seq is region_cache_seq */
 	uint32_t region_cache_seq;
 
+	/* Two pages of RAM side by side, for instructions that lock an operand on both (access.c). */
+	struct {
+		uint8_t *at; /* NULL: not made yet */
+		uint64_t offset[2]; /* in RAM, of what is mapped there; UINT64_MAX: nothing */
+	} pair;
+
 	struct cpu_event event;      /* being raised (valid after the jump to `recover`) */
 	int16_t delivering;          /* vector whose delivery runs, -1: none */
 	jmp_buf recover;             /* where a raised exception goes: the engine's loop */

@@ -97,7 +97,10 @@ static void *thread_main(void *opaque)
 {
 	struct cpu_thread *t = opaque;
 	struct machine *m = t->machine;
+	char name[16];
 
+	snprintf(name, sizeof(name), "vcpu%u", t->vcpu->index);
+	pthread_setname_np(pthread_self(), name); /* for top -H and the like */
 	while (!atomic_load(&m->quit_wanted)) {
 		if (atomic_load(&m->stop_wanted)) {
 			park(t);

@@ -240,22 +240,10 @@ static uint64_t dma_step(struct physmap *m, uint64_t gpa, uint64_t len, struct p
 /* Naturally sized accesses are single ones, as descriptors shared with a running guest need. */
 static void copy(void *to, const void *from, uint64_t n)
 {
-	switch (n) {
-	case 1:
-		memcpy(to, from, 1);
-		break;
-	case 2:
-		memcpy(to, from, 2);
-		break;
-	case 4:
-		memcpy(to, from, 4);
-		break;
-	case 8:
-		memcpy(to, from, 8);
-		break;
-	default:
+	if (n <= 8 && !(n & (n - 1)))
+		ram_store(to, (unsigned)n, ram_load(from, (unsigned)n));
+	else
 		memcpy(to, from, n);
-	}
 }
 
 /* After the bytes are in place: tell about every page that code was made from. */

@@ -64,4 +64,48 @@ static inline void ram_note_writer(struct ram *ram, const void *hva, unsigned cp
 		atomic_thread_fence(memory_order_seq_cst);
 }
 
+/*
+ * 1, 2, 4 or 8 bytes of guest memory by one instruction of the host, aligned or not.  memcpy may store bytes twice, and
+ * what another vCPU wrote in between would be lost; a compiler may do the same.  Race detectors do not see these
+ * accesses: guest memory is the guest's to order.
+ */
+static inline uint64_t ram_load(const void *p, unsigned size)
+{
+	uint64_t v;
+
+	switch (size) {
+	case 1:
+		__asm__ volatile("movzbl %1, %k0" : "=r"(v) : "m"(*(const uint8_t(*)[1])p));
+		break;
+	case 2:
+		__asm__ volatile("movzwl %1, %k0" : "=r"(v) : "m"(*(const uint8_t(*)[2])p));
+		break;
+	case 4:
+		__asm__ volatile("movl %1, %k0" : "=r"(v) : "m"(*(const uint8_t(*)[4])p));
+		break;
+	default:
+		__asm__ volatile("movq %1, %0" : "=r"(v) : "m"(*(const uint8_t(*)[8])p));
+		break;
+	}
+	return v;
+}
+
+static inline void ram_store(void *p, unsigned size, uint64_t v)
+{
+	switch (size) {
+	case 1:
+		__asm__ volatile("movb %b1, %0" : "=m"(*(uint8_t(*)[1])p) : "q"(v));
+		break;
+	case 2:
+		__asm__ volatile("movw %w1, %0" : "=m"(*(uint8_t(*)[2])p) : "r"(v));
+		break;
+	case 4:
+		__asm__ volatile("movl %k1, %0" : "=m"(*(uint8_t(*)[4])p) : "r"(v));
+		break;
+	default:
+		__asm__ volatile("movq %1, %0" : "=m"(*(uint8_t(*)[8])p) : "r"(v));
+		break;
+	}
+}
+
 #endif

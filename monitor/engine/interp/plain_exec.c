@@ -31,17 +31,23 @@ static bool may_be_misaligned(const struct vcpu *v, const struct insn *i)
 	}
 }
 
+/* XCHG locks without being told to. */
+static bool is_locked(const struct insn *i)
+{
+	return (i->flags & INSN_LOCK) || i->mnemonic == ZYDIS_MNEMONIC_XCHG;
+}
+
 /*
  * The operand straddles pages, is a device, lies in a page with code, or is watched: through a copy at the
  * same alignment, so that an alignment check fails as it would in place.  One page of memory is still used in
- * place, which keeps locked instructions atomic.
+ * place, and two by locked instructions, which keeps them atomic.
  */
 static NOINLINE int slow(struct vcpu *v, const struct insn *i, uint64_t la)
 {
 	uint8_t copy[OPERAND_MAX + 64] __attribute__((aligned(64)));
 	uint8_t *buf = copy + (la & 63);
 	bool write = i->flags & INSN_WRITE;
-	void *host;
+	void *host, *part[2];
 
 	/* Misalignment is found before the page is. */
 	if (i->align && (la & (i->align - 1)) && !may_be_misaligned(v, i))
@@ -52,6 +58,14 @@ static NOINLINE int slow(struct vcpu *v, const struct insn *i, uint64_t la)
 		thunk_of(i)(v, host);
 		if (write)
 			lin_written(v, host, i->memsize);
+		return INSN_NEXT;
+	}
+	if (is_locked(i) && (host = lin_straddling(v, la, i->memsize, i->seg, part))) {
+		unsigned first = (unsigned)(PAGE_SIZE - (la & (PAGE_SIZE - 1)));
+
+		thunk_of(i)(v, host);
+		lin_written(v, part[0], first);
+		lin_written(v, part[1], i->memsize - first);
 		return INSN_NEXT;
 	}
 	if (write)

@@ -72,6 +72,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	case EXC_XM:
 		simd_exception(v, uc);
 		break;
+	case EXC_AC: /* a host that refuses split locks, as the guest's processor then does */
+		cpu_raise_error(v, EXC_AC, 0);
 	case EXC_GP: /* an aligned vector access that is not */
 		cpu_raise_error(v, EXC_GP, 0);
 	case EXC_UD:

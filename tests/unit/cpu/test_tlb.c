@@ -4,6 +4,9 @@
  */
 #include "tests/unit/cpu/cpu_rig.h"
 
+#include <stdlib.h>
+#include <sys/resource.h>
+
 #define RIGHTS (PTE_P | PTE_W | PTE_U)
 #define VA     0x20000ull
 #define PTE_AT (RIG_PT + 8 * (VA >> 12))
@@ -208,9 +211,55 @@ static void straddling_write_is_whole(void **state)
 	cpu_rig_free(r);
 }
 
+/* No page may be found in a slot that nobody filled, least of all page 0, whose tag empty slots may have. */
+static void empty_slots_find_nothing(void **state)
+{
+	struct cpu_rig *r = two_pages();
+	struct vcpu *v = &r->v;
+
+	(void)state;
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
+			for (uint64_t page = 0; page < 2 * TLB_SIZE; page++) {
+				assert_null(tlb_find(v, kind, page << PAGE_SHIFT, 1));
+				assert_null(tlb_find(v, kind, (page << PAGE_SHIFT) + PAGE_SIZE - 1, 1));
+				assert_null(tlb_find(v, kind, page << PAGE_SHIFT | 1ull << 47 | 0xffff000000000000, 8));
+			}
+		}
+		rig_put(r, RIG_PT, 8, 0x80000 | RIGHTS);
+		assert_int_equal(lin_read(v, 0, 8, S_DS), 0x1111);
+		lin_write(v, 0, 8, 0x1111, S_DS);
+		assert_non_null(tlb_find(v, TLB_READ, 0, 8));
+		assert_non_null(tlb_find(v, TLB_WRITE, 0, 8));
+		if (round == 0)
+			tlb_flush_page(v, 0);
+		else
+			tlb_flush_all(v);
+		assert_null(tlb_find(v, TLB_READ, 0, 8));
+		assert_null(tlb_find(v, TLB_WRITE, 0, 8));
+	}
+	cpu_rig_free(r);
+}
+
+/* Machines have many vCPUs, and few of them use all their address spaces. */
+static void unused_tables_take_no_memory(void **state)
+{
+	struct rusage before, after;
+	struct tlb *t;
+
+	(void)state;
+	assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+	t = tlb_new();
+	assert_non_null(t);
+	assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+	assert_true((uint64_t)(after.ru_minflt - before.ru_minflt) * PAGE_SIZE < sizeof(*t) / 4);
+	free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(unused_tables_take_no_memory), /* first: while the heap has no used memory to give */
 		cmocka_unit_test(invlpg_forgets),
 		cmocka_unit_test(cr3_write_forgets),
 		cmocka_unit_test(invlpg_of_large_page),
@@ -222,6 +271,7 @@ int main(void)
 		cmocka_unit_test(spaces_run_out),
 		cmocka_unit_test(code_pages_are_told),
 		cmocka_unit_test(straddling_write_is_whole),
+		cmocka_unit_test(empty_slots_find_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
