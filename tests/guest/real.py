@@ -173,7 +173,7 @@ def bring_checks(path, **settings):
         archive.addfile(entry, io.BytesIO(text))
 
 
-def check_userland(serai, parts, minutes=0):
+def check_userland(serai, parts, minutes=0, cpus=1, scale=1):
     """One boot of the userland guest for some of its self-checks; all run, whichever fail."""
     limit = int(600 * SLOW) + 60 * minutes
     boot = guest("debian")
@@ -181,10 +181,10 @@ def check_userland(serai, parts, minutes=0):
     with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
         disk = copy_disk(guest("userland") / "disk.raw", folder)
         checks = os.path.join(folder, "checks.tar")
-        bring_checks(checks, parts=" ".join(parts), limit=limit, minutes=minutes)
+        bring_checks(checks, parts=" ".join(parts), limit=limit, minutes=minutes, scale=scale)
         with Vm(serai, "--kernel", str(boot / "vmlinuz"), "--initrd", str(boot / "initrd.img"), "--append",
                 "console=ttyS0 quiet panic=-1 serai.root=LABEL=serai", "--disk", disk, "--disk", checks, "--mem", "1024",
-                "--no-reboot") as vm:
+                "--cpus", str(cpus), "--no-reboot") as vm:
             vm.expect(r"serai-guest: up Linux x86_64", BOOT)
             for part in parts:
                 begin = vm.expect(rf"serai-check: {part} begins\n", 60).end()
@@ -211,6 +211,13 @@ def stress_hour(serai):
     check_userland(serai, ("stress-hour",), int(os.environ.get("SERAI_TEST_MINUTES", "60")))
 
 
+def litmus(serai):
+    """Memory order, atomic operations, code and mappings that change, on SERAI_TEST_CPUS (2) vCPUs; SERAI_TEST_SCALE
+    times as long."""
+    check_userland(serai, ("litmus",), cpus=int(os.environ.get("SERAI_TEST_CPUS", "2")),
+                   scale=int(os.environ.get("SERAI_TEST_SCALE", "1")))
+
+
 def check_dmesg(text):
     """Kernel warnings must be known ones."""
     known = [re.compile(line) for line in (HERE / "dmesg.txt").read_text(encoding="utf-8").splitlines()
@@ -229,7 +236,7 @@ def copy_disk(image, folder):
 
 TESTS = {f.__name__.replace("_", "-"): f for f in (
     amd64, cloud, i386, suspend, reboot, grub_iso, grub_disk, memtest, memtest_kernel, grub_floppy, debian, userland,
-    stress_hour)}
+    stress_hour, litmus)}
 
 
 def main():

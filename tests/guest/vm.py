@@ -44,7 +44,8 @@ def qemu_command(options, monitor):
     """Serai's options as QEMU's."""
     command = ["qemu-system-x86_64", "-accel", "tcg", "-nodefaults", "-display", "none", "-vga", "std", "-serial",
                "stdio", "-monitor", f"unix:{monitor},server=on,wait=off"]
-    same = {"--kernel": "-kernel", "--initrd": "-initrd", "--append": "-append", "--mem": "-m", "--cdrom": "-cdrom"}
+    same = {"--kernel": "-kernel", "--initrd": "-initrd", "--append": "-append", "--mem": "-m", "--cpus": "-smp",
+            "--cdrom": "-cdrom"}
     words = iter(options)
     for word in words:
         if word in same:
