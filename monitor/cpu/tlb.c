@@ -6,7 +6,7 @@
 
 #include "base/bits.h"
 
-#include <stdlib.h>
+#include <sys/mman.h>
 
 /* A page that is never looked up in this slot.  Page 0 is none of theirs but of the first: zeroed memory is nearly empty. */
 static uint64_t empty_tag(unsigned index)
@@ -52,15 +52,21 @@ static struct tlb_table *nth_table(struct tlb *t, unsigned n)
 
 struct tlb *tlb_new(void)
 {
-	struct tlb *t = calloc(1, sizeof(*t));
+	struct tlb *t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	struct tlb_table *table;
 
-	if (!t)
+	if (t == MAP_FAILED)
 		return NULL;
 	t->none[0].tag = empty_tag(0);
 	for (unsigned n = 0; (table = nth_table(t, n)); n++)
 		table->entry[0].tag = empty_tag(0);
 	return t;
+}
+
+void tlb_free(struct tlb *t)
+{
+	if (t)
+		munmap(t, sizeof(*t));
 }
 
 static void new_generations(struct tlb *t)

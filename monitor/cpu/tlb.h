@@ -112,6 +112,7 @@ void tlb_fill(struct vcpu *v, enum tlb_view view, enum tlb_kind kind, uint64_t l
 	struct tlb_page page);
 
 struct tlb *tlb_new(void);
+void tlb_free(struct tlb *t); /* may be NULL */
 
 /* Everything, all address spaces. */
 void tlb_flush_all(struct vcpu *v);

@@ -32,7 +32,7 @@ void vcpu_destroy(struct vcpu *v)
 	if (v->pair.at)
 		munmap(v->pair.at, 2 * PAGE_SIZE);
 	v->pair.at = NULL;
-	free(v->tlb);
+	tlb_free(v->tlb);
 	v->tlb = NULL;
 }
 

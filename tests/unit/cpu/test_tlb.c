@@ -253,7 +253,7 @@ static void unused_tables_take_no_memory(void **state)
 	assert_non_null(t);
 	assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
 	assert_true((uint64_t)(after.ru_minflt - before.ru_minflt) * PAGE_SIZE < sizeof(*t) / 4);
-	free(t);
+	tlb_free(t);
 }
 
 int main(void)
