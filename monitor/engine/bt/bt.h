@@ -106,7 +106,7 @@ struct bt_block {
 	uint16_t point_count, link_count;
 	uint16_t count;     /* guest instructions */
 	uint16_t mode;
-	uint16_t skip;      /* where to enter without a look at attention, bytes from host_code */
+	uint16_t skip;      /* where a jump that leads forward enters: without a look at attention, if none is needed */
 	bool dead;          /* its bytes changed, or it was evicted */
 	bool uses_vectors;
 };

@@ -551,6 +551,8 @@ struct bt_block *bt_build(struct vcpu *v, struct bt *b, struct bt_page *page, st
 	}
 	if (second)
 		second->chunks |= 1;
+	if (u->turns_back)
+		k->skip = 0;
 	k->count = (uint16_t)u->count;
 	c->stats.translated++;
 	c->stats.guest_instructions += u->count;

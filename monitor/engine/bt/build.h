@@ -134,6 +134,7 @@ struct build {
 	unsigned groups;
 	uint16_t live_at_end;
 	bool loops; /* a branch leads back into the block */
+	bool turns_back; /* it goes on at a lower address: a loop may close with forward jumps only */
 	/* while emitting */
 	enum flags_at flags;
 	int sp_pending; /* the guest's RSP is the host's plus this */

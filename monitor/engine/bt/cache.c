@@ -230,7 +230,8 @@ static void unlink_jump(struct bt_cache *c, struct bt_link *l)
 
 bool bt_cache_link(struct bt_cache *c, struct bt_link *l, struct bt_block *k)
 {
-	if (k->dead)
+	/* Whoever asks may come from what was evicted meanwhile: nobody would unlink it again. */
+	if (k->dead || c->region[(size_t)((uint8_t *)l - c->rw) / BT_REGION].gone)
 		return false;
 	if (!l->to) {
 		l->to = k->guest;

@@ -610,7 +610,7 @@ bool scan(struct build *u)
 	u->end = u->start;
 	u->count = u->groups = 0;
 	u->falls_through = true;
-	u->end_unsure = false;
+	u->end_unsure = u->turns_back = false;
 	while (!ended && u->count < u->limit && u->end < PAGE_SIZE) {
 		struct op *o = &u->op[u->count];
 
@@ -632,6 +632,7 @@ bool scan(struct build *u)
 		u->end = o->offset + o->i.len;
 		if (can_follow(u, o)) {
 			o->kind = K_NOTHING;
+			u->turns_back |= o->target <= o->offset;
 			u->end = (unsigned)o->target;
 			continue;
 		}
