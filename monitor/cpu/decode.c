@@ -304,7 +304,7 @@ static insn_fn *choose_row(struct insn *i, const struct decoded *d)
 		i->port_size = (uint8_t)(d->op[1].size / 8);
 		return insn_out;
 	case ZYDIS_MNEMONIC_PAUSE: /* with REX.B the same byte may be an exchange after all */
-		return d->in.raw.rex.B ? insn_pause_r8 : insn_nop;
+		return d->in.raw.rex.B ? insn_pause_r8 : insn_pause;
 	default:
 		return insn_row(d->in.mnemonic);
 	}

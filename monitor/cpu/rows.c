@@ -70,7 +70,7 @@ static insn_fn *const rows[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	I(LSS, load_far),
 	I(XLAT, xlat),
 	I(NOP, nop),
-	I(PAUSE, nop),
+	I(PAUSE, pause),
 	I(ENDBR32, nop),
 	I(ENDBR64, nop),
 	I(PREFETCH, nop),

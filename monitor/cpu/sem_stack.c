@@ -321,7 +321,7 @@ int insn_pause_r8(struct vcpu *v, const struct insn *i)
 	uint64_t a = v->s.gpr[R_AX], b = v->s.gpr[R_8];
 
 	if (v->cpuid->intel)
-		return INSN_NEXT;
+		return insn_pause(v, i);
 	gpr_write(v, R_AX, false, i->opsize, b);
 	gpr_write(v, R_8, false, i->opsize, a);
 	return INSN_NEXT;

@@ -189,6 +189,10 @@ struct vcpu {
 		region_cache; /* of the last phys_host(); valid while mem->seq is region_cache_seq */
 	uint32_t region_cache_seq;
 
+	/* PAUSEs until somebody looks whether the vCPU spins (sem_system.c), and the host's TSC when somebody last did. */
+	int32_t pauses;
+	uint64_t spun;
+
 	/* Two pages of RAM side by side, for instructions that lock an operand on both (access.c). */
 	struct {
 		uint8_t *at; /* NULL: not made yet */

@@ -289,6 +289,9 @@ static void translate(struct build *u, const struct op *o)
 	case K_RDTSC:
 		system_rdtsc(u, o);
 		break;
+	case K_PAUSE:
+		system_pause(u, o);
+		break;
 	case K_SMAP:
 		system_smap(u, o);
 		break;

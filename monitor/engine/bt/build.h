@@ -33,6 +33,7 @@ enum op_kind {
 	K_SMAP, /* STAC, CLAC */
 	K_SWAPGS,
 	K_CLD,
+	K_PAUSE,
 	K_MOV_FROM, /* MOV from a segment or control register to a general one */
 	K_STRING, /* REP MOVS, REP STOS */
 	K_POP,
@@ -226,6 +227,7 @@ void system_cli(struct build *u, const struct op *o);
 void system_sti(struct build *u, const struct op *o);
 void system_rdtsc(struct build *u, const struct op *o);
 void system_smap(struct build *u, const struct op *o);
+void system_pause(struct build *u, const struct op *o);
 void system_swapgs(struct build *u, const struct op *o);
 void system_cld(struct build *u, const struct op *o);
 void system_mov_from(struct build *u, const struct op *o);

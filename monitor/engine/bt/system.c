@@ -155,6 +155,21 @@ void system_cld(struct build *u, const struct op *o)
 	emit_u32(&u->e, ~(uint32_t)FLAG_DF);
 }
 
+/* It counts, and C looks at it when it has counted enough. */
+void system_pause(struct build *u, const struct op *o)
+{
+	struct host_mem pauses = mem_vcpu(offsetof(struct vcpu, pauses));
+	struct emit *e = &u->e;
+
+	flags_clobbered(u, o->live_in);
+	flush_sp(u);
+	t1_lost(u);
+	emit_byte(e, 0xf3), emit_byte(e, 0x90); /* pause */
+	emit_op_mem(e, 4, 0x83, IMM_SUB, &pauses);
+	emit_byte(e, 1);
+	site_if(u, CC_S, o)->here = true;
+}
+
 /* The other view's tables, as tlb_select_view() would choose them. */
 void system_smap(struct build *u, const struct op *o)
 {
