@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * base/topology.h - how processors are numbered: the core's number below, the socket's above, the core's in as many
- * bits as the largest needs (SDM 3A, 9.9).  With three cores in a socket, numbers 3, 7, 11 ... are nobody's.
+ * base/topology.h - how processors are numbered: the core's number below, the socket's above, the core's in
+ * as many bits as the largest needs (SDM 3A, 9.9).  With three cores in a socket, numbers 3, 7, 11 ... are
+ * nobody's.
  */
 #ifndef SERAI_BASE_TOPOLOGY_H
 #define SERAI_BASE_TOPOLOGY_H

@@ -156,7 +156,8 @@ static void put_memory(struct acpi_tables *t, uint32_t p, uint64_t base, uint64_
 	put(t, p + 28, 4, 1);
 }
 
-/* One domain for all processors and all memory: the host gives no part of the memory to a part of the processors. */
+/* One domain for all processors and all memory: the host gives no part of the memory to a part of the
+ * processors. */
 static uint32_t add_srat(struct acpi_tables *t, const struct acpi_board *b)
 {
 	unsigned ranges = b->above_4g ? 2 : 1;

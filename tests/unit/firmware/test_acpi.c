@@ -164,9 +164,12 @@ static void the_script_says_the_same(void **state)
 
 static void smbios_structures_chain(void **state)
 {
-	const struct smbios_board b = {
-		.sockets = 2, .cores_per_socket = 3, .ram_bytes = 5ull << 30, .below_4g = 3ull << 30, .mhz = 2000, .version = "1"
-	};
+	const struct smbios_board b = { .sockets = 2,
+		.cores_per_socket = 3,
+		.ram_bytes = 5ull << 30,
+		.below_4g = 3ull << 30,
+		.mhz = 2000,
+		.version = "1" };
 	uint8_t anchor[SMBIOS_ANCHOR_SIZE];
 	GByteArray *t = smbios_build(&b, 0xf0000, anchor);
 	unsigned count = 0;
