@@ -182,8 +182,8 @@ def boot_smp(serai, cpus, cores, name="cloud"):
     with direct(serai, name, "--cpus", str(cpus), "--set", f"cpuid.coresPerSocket={cores}", mem="512",
                 append=f'quiet serai.run="{LOOK_AROUND}"') as vm:
         vm.expect(r"serai-guest: up Linux x86_64", BOOT)
-        count = int(vm.expect(r"(?m)^(\d+)$", 60)[1])
-        online = vm.expect(r"(?m)^([-,\d]+)$", 60)[1]
+        count = int(vm.expect(r"(?m)^(\d+)\n", 60)[1])
+        online = vm.expect(r"(?m)^([-,\d]+)\n", 60)[1]
         log = vm.expect(r"(?s:(.*?))end of log", 60)[1]
         vm.expect(r"serai-guest: done, status 0", 60)
         vm.finish(120)
