@@ -4,6 +4,8 @@
  */
 #include "monitor/chipset/lapic_parts.h"
 
+#include "base/topology.h"
+
 #include <stdio.h>
 
 #define VERSION 0x01050015u /* EOI broadcast suppression, 6 LVT entries, version 0x15 */
@@ -228,7 +230,7 @@ uint32_t lapic_read(struct lapic_set *set, unsigned cpu, uint32_t off)
 
 	switch (off & 0xff0) {
 	case APIC_ID:
-		return lapic_x2(l) ? l->index : s->id;
+		return lapic_x2(l) ? l->apic_id : s->id;
 	case APIC_VERSION:
 		return VERSION;
 	case APIC_TPR:
@@ -350,7 +352,7 @@ void lapic_clear(struct lapic *l)
 
 	l->s = (struct lapic_state){
 		.base = old.base,
-		.id = l->index << 24,
+		.id = l->apic_id << 24,
 		.intr = old.intr,
 		.nmi = old.nmi,
 		.extint = old.extint,
@@ -444,7 +446,8 @@ static const struct device_class lapic_class = {
 	.keeps_state = true,
 };
 
-void lapic_set_init(struct lapic_set *set, unsigned count, struct physmap *mem, struct timer_queue *timers)
+void lapic_set_init(struct lapic_set *set, unsigned count, unsigned cores_per_socket, struct physmap *mem,
+	struct timer_queue *timers)
 {
 	memset(set, 0, sizeof(*set));
 	set->count = count < 1 ? 1 : MIN_OF(count, LAPIC_MAX);
@@ -456,6 +459,7 @@ void lapic_set_init(struct lapic_set *set, unsigned count, struct physmap *mem, 
 
 		l->set = set;
 		l->index = i;
+		l->apic_id = topology_apic_id(i, cores_per_socket);
 		snprintf(l->name, sizeof(l->name), "%u", i);
 		device_init(&l->dev, &lapic_class, l->name, mem, timers);
 		lapic_timer_init(l);

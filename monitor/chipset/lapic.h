@@ -42,7 +42,7 @@ struct lapic {
 		uint64_t tsc_deadline;
 		uint64_t timer_start; /* virtual ns at which the period now running began */
 		uint64_t icr;
-		uint32_t id; /* xAPIC ID; x2APIC mode reads the index */
+		uint32_t id; /* xAPIC ID register */
 		uint32_t tpr, ldr, dfr, svr;
 		uint32_t isr[8], tmr[8], irr[8];
 		uint32_t esr, esr_pending;
@@ -55,6 +55,7 @@ struct lapic {
 	} s;
 	struct lapic_set *set;
 	unsigned index;
+	unsigned apic_id; /* of hardware: what x2APIC mode reads, and the xAPIC ID after reset */
 	char name[12];
 	struct timer timer;
 	bool signalled; /* LAPIC_SIGNAL_INTR as last told */
@@ -81,9 +82,10 @@ struct lapic_set {
 	unsigned last_lowest; /* who took the last lowest-priority message: ties go round */
 };
 
-/* `count` is 1..LAPIC_MAX. After device_reset CPU 0 is the bootstrap processor with LINT0 as ExtINT (virtual
+/* `count` is 1..LAPIC_MAX, APIC IDs as base/topology.h has them. After device_reset CPU 0 is the bootstrap processor with LINT0 as ExtINT (virtual
  * wire). */
-void lapic_set_init(struct lapic_set *set, unsigned count, struct physmap *mem, struct timer_queue *timers);
+void lapic_set_init(struct lapic_set *set, unsigned count, unsigned cores_per_socket, struct physmap *mem,
+	struct timer_queue *timers);
 void lapic_set_destroy(struct lapic_set *set);
 
 /* ---- under the device lock ---------------------------------------------------------------------- */

@@ -8,7 +8,7 @@ enum { SHORT_NONE, SHORT_SELF, SHORT_ALL, SHORT_OTHERS };
 
 uint32_t lapic_x2_ldr(const struct lapic *l)
 {
-	return (l->index >> 4) << 16 | 1u << (l->index & 15);
+	return (l->apic_id >> 4) << 16 | 1u << (l->apic_id & 15);
 }
 
 static bool matches_logical(const struct lapic *l, uint32_t dest)
@@ -36,7 +36,7 @@ static bool matches(const struct lapic *l, const struct apic_message *msg)
 		return matches_logical(l, msg->dest);
 	if (msg->dest == 0xff || msg->dest == UINT32_MAX)
 		return true;
-	return msg->dest == (lapic_x2(l) ? l->index : l->s.id >> 24);
+	return msg->dest == (lapic_x2(l) ? l->apic_id : l->s.id >> 24);
 }
 
 static void tell(struct lapic *l, uint32_t what, uint8_t vector)

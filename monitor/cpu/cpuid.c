@@ -6,6 +6,7 @@
  */
 #include "monitor/cpu/cpuid.h"
 
+#include "base/topology.h"
 #include "monitor/cpu/arch.h"
 #include "monitor/cpu/fpu.h"
 
@@ -74,15 +75,6 @@ static void put(struct cpuid_table *t, uint32_t leaf, uint32_t subleaf, uint32_t
 		t->leaf[t->count++] = (struct cpuid_leaf){ leaf, subleaf, a, b, c, d };
 }
 
-static unsigned log2_up(unsigned n)
-{
-	unsigned bits = 0;
-
-	while ((1u << bits) < n)
-		bits++;
-	return bits;
-}
-
 /*
  * Family and model: of a processor that has never had what is held back.  Programs choose code by them, too: GCC's
  * target_clones("arch=...") looks at nothing else.  So a host with AVX-512 passes for Skylake (client) or Zen 3.
@@ -123,7 +115,7 @@ static void basic_leaves(struct cpuid_table *t, const struct cpu_options *o, con
 	f7d = (h7[3] & F7D_CARRIED) | F7D_ARCH_CAP | (is_amd(h0) ? 0 : F7D_SPEC_CTRL);
 	put(t, 7, 0, 0, (h7[1] & F7B_CARRIED) | F7B_ALWAYS, F7C_ALWAYS, f7d);
 	put(t, 0xb, 0, 0, 1, 1u << 8, 0);
-	put(t, 0xb, 1, log2_up(cores), cores, 2u << 8 | 1, 0);
+	put(t, 0xb, 1, topology_core_bits(cores), cores, 2u << 8 | 1, 0);
 	put(t, 0xb, 2, 0, 0, 2, 0);
 	put(t, 0xd, 0, XCR0_ALL, XS_SIZE, XS_SIZE, 0);
 	put(t, 0xd, 1, 7, XS_SIZE, 0, 0); /* XSAVEOPT, XSAVEC, XGETBV(1) */
@@ -160,7 +152,7 @@ static void extended_leaves(struct cpuid_table *t, const struct cpu_options *o, 
 	}
 	put(t, 0x80000007, UINT32_MAX, 0, 0, 0, 1u << 8); /* invariant TSC */
 	put(t, 0x80000008, UINT32_MAX, PHYS_BITS | 48u << 8, amd && !o->mitigations ? 1u << 26 | 1u << 29 : 0,
-		amd ? log2_up(cores) << 12 | (cores - 1) : 0, 0);
+		amd ? topology_core_bits(cores) << 12 | (cores - 1) : 0, 0);
 	if (amd) /* LFENCE serializes; automatic IBRS, SRSO_NO; TSA_SQ_NO, TSA_L1_NO */
 		put(t, 0x80000021, UINT32_MAX, 1u << 2 | (o->mitigations ? 0 : 1u << 8 | 1u << 29), 0,
 			o->mitigations ? 0 : 1u << 1 | 1u << 2, 0);
@@ -172,6 +164,7 @@ void cpuid_build(struct cpuid_table *table, uint64_t *arch_capabilities, unsigne
 	uint32_t h0[4];
 
 	table->count = 0;
+	table->cores_per_socket = MAX_OF(options->cores_per_socket, 1u);
 	host(0, 0, h0);
 	table->intel = is_intel(h0);
 	basic_leaves(table, options, h0);
@@ -204,7 +197,7 @@ void cpuid_read(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t 
 		r[3] = l->edx;
 	}
 	if (leaf == 1) {
-		r[1] |= v->index << 24;
+		r[1] |= topology_apic_id(v->index, v->cpuid->cores_per_socket) << 24;
 		r[2] |= v->s.cr4 & CR4_OSXSAVE ? F1C_OSXSAVE : 0;
 		if (!(v->s.apic_base & APIC_BASE_ENABLE))
 			r[3] &= ~(1u << 9);
@@ -212,7 +205,7 @@ void cpuid_read(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t 
 		if (!(v->s.apic_base & APIC_BASE_ENABLE))
 			r[3] &= ~(1u << 9);
 	} else if (leaf == 0xb) {
-		r[3] = v->index;
+		r[3] = topology_apic_id(v->index, v->cpuid->cores_per_socket);
 		if (!l)
 			r[2] = subleaf & 0xff;
 	} else if (leaf == 0xd && subleaf <= 1) {

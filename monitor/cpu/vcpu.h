@@ -125,6 +125,7 @@ struct cpuid_leaf {
 struct cpuid_table {
 	struct cpuid_leaf leaf[96];
 	unsigned count;
+	unsigned cores_per_socket; /* APIC IDs are numbered by it: base/topology.h */
 	bool intel; /* the vendor it names; any other counts as AMD where the two differ */
 };
 

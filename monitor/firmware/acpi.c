@@ -5,6 +5,7 @@
 #include "monitor/firmware/acpi.h"
 
 #include "base/bits.h"
+#include "base/topology.h"
 #include "monitor/firmware/dsdt.h"
 
 #include <stddef.h>
@@ -124,7 +125,7 @@ static uint32_t add_madt(struct acpi_tables *t, const struct acpi_board *b)
 	for (unsigned i = 0; i < b->cpus; i++, p += 8) {
 		put(t, p, 2, 8 << 8 | 0);
 		put(t, p + 2, 1, i);
-		put(t, p + 3, 1, i);
+		put(t, p + 3, 1, topology_apic_id(i, b->cores_per_socket));
 		put(t, p + 4, 4, 1);
 	}
 	put(t, p, 2, 12 << 8 | 1);
@@ -147,6 +148,34 @@ static uint32_t add_madt(struct acpi_tables *t, const struct acpi_board *b)
 	return at;
 }
 
+static void put_memory(struct acpi_tables *t, uint32_t p, uint64_t base, uint64_t size)
+{
+	put(t, p, 2, 40 << 8 | 1);
+	put(t, p + 8, 8, base);
+	put(t, p + 16, 8, size);
+	put(t, p + 28, 4, 1);
+}
+
+/* One domain for all processors and all memory: the host gives no part of the memory to a part of the
+ * processors. */
+static uint32_t add_srat(struct acpi_tables *t, const struct acpi_board *b)
+{
+	unsigned ranges = b->above_4g ? 2 : 1;
+	uint32_t at = table_begin(t, "SRAT", 48 + b->cpus * 16 + ranges * 40, 3);
+	uint32_t p = at + 48;
+
+	put(t, at + 36, 4, 1);
+	for (unsigned i = 0; i < b->cpus; i++, p += 16) {
+		put(t, p, 2, 16 << 8 | 0);
+		put(t, p + 3, 1, topology_apic_id(i, b->cores_per_socket));
+		put(t, p + 4, 4, 1);
+	}
+	put_memory(t, p, 0, b->below_4g);
+	if (b->above_4g)
+		put_memory(t, p + 40, 1ull << 32, b->above_4g);
+	return at;
+}
+
 static uint32_t add_hpet(struct acpi_tables *t, const struct acpi_board *b)
 {
 	uint32_t at = table_begin(t, "HPET", 56, 1);
@@ -161,7 +190,7 @@ static uint32_t add_hpet(struct acpi_tables *t, const struct acpi_board *b)
 
 void acpi_build(struct acpi_tables *t, const struct acpi_board *board)
 {
-	uint32_t list[4], facs, dsdt, rsdt, xsdt;
+	uint32_t list[5], facs, dsdt, rsdt, xsdt;
 	unsigned n = 0;
 
 	*t = (struct acpi_tables){ .tables = g_byte_array_new() };
@@ -169,6 +198,7 @@ void acpi_build(struct acpi_tables *t, const struct acpi_board *board)
 	dsdt = add_dsdt(t, board);
 	list[n++] = add_fadt(t, board, facs, dsdt);
 	list[n++] = add_madt(t, board);
+	list[n++] = add_srat(t, board);
 	if (board->hpet_base)
 		list[n++] = add_hpet(t, board);
 	rsdt = table_begin(t, "RSDT", 36 + n * 4, 1);

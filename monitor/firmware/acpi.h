@@ -13,7 +13,8 @@
 #include <glib.h>
 
 struct acpi_board {
-	unsigned cpus;
+	unsigned cpus, cores_per_socket;
+	uint64_t below_4g, above_4g; /* RAM */
 	uint16_t pm_base; /* PM1a event block; control +4, timer +8, GPE0 +0xc */
 	uint16_t smi_port;
 	uint8_t acpi_enable, acpi_disable;

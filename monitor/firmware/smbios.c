@@ -112,10 +112,10 @@ static void add_cpu(struct writer *w, const struct smbios_board *b, unsigned n)
 	put(w, 26, 2, 0xffff); /* no cache handles */
 	put(w, 28, 2, 0xffff);
 	put(w, 30, 2, 0xffff);
-	put(w, 35, 1, 1);
-	put(w, 36, 1, 1);
-	put(w, 37, 1, 1);
-	put(w, 38, 2, 4); /* 64-bit capable */
+	put(w, 35, 1, b->cores_per_socket); /* cores, of them enabled, threads */
+	put(w, 36, 1, b->cores_per_socket);
+	put(w, 37, 1, b->cores_per_socket);
+	put(w, 38, 2, b->cores_per_socket > 1 ? 4 | 8 : 4); /* 64-bit capable, multi-core */
 	put(w, 40, 2, 1);
 	end(w, strings);
 }
@@ -179,7 +179,7 @@ GByteArray *smbios_build(const struct smbios_board *b, uint32_t address, uint8_t
 	add_bios(&w, b);
 	add_system(&w, b);
 	add_chassis(&w);
-	for (unsigned i = 0; i < b->cpus; i++)
+	for (unsigned i = 0; i < b->sockets; i++)
 		add_cpu(&w, b, i);
 	add_memory(&w, b);
 	begin(&w, 32, 11);

@@ -14,7 +14,7 @@
 #define SMBIOS_ANCHOR_SIZE 31
 
 struct smbios_board {
-	unsigned cpus;
+	unsigned sockets, cores_per_socket;
 	uint64_t ram_bytes, below_4g;
 	unsigned mhz;
 	uint8_t uuid[16]; /* as text would spell it, first byte first */

@@ -215,7 +215,7 @@ static bool read_rest(struct machine_config *c, const struct vmx *vmx, GError **
 {
 	const char *level = vmx_get_string(vmx, "log.level", "warn");
 	const char *triple = vmx_get_string(vmx, "tripleFault", "exit");
-	uint64_t cpus;
+	uint64_t cpus, cores;
 
 	if (!log_parse_level(level, &c->log_level))
 		return vmx_refuse(
@@ -226,6 +226,12 @@ static bool read_rest(struct machine_config *c, const struct vmx *vmx, GError **
 	if (!vmx_get_uint(vmx, "numvcpus", 1, 1, MACHINE_CPUS_MAX, &cpus, error))
 		return false;
 	c->cpus = (unsigned)cpus;
+	/* As VMware has it: a socket for each processor unless told otherwise. */
+	if (!vmx_get_uint(vmx, "cpuid.coresPerSocket", 1, 1, MACHINE_CPUS_MAX, &cores, error))
+		return false;
+	if (cpus % cores)
+		return vmx_refuse(vmx, "cpuid.coresPerSocket", error, "numvcpus is not a multiple of it");
+	c->cores_per_socket = (unsigned)cores;
 	if (g_ascii_strcasecmp(vmx_get_string(vmx, "firmware", "bios"), "bios") != 0)
 		return vmx_refuse(vmx, "firmware", error, "only bios is there so far");
 	return vmx_get_bool(vmx, "noReboot", false, &c->no_reboot, error) &&

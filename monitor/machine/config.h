@@ -30,7 +30,7 @@ struct serial_config {
 struct machine_config {
 	char *name, *vmx_path;
 	uint64_t ram_bytes;
-	unsigned cpus;
+	unsigned cpus, cores_per_socket;
 	const struct engine *engine;
 	struct engine_options engine_options;
 	char *trace; /* NULL: nothing is traced */

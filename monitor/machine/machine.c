@@ -97,7 +97,7 @@ static void init_platform(struct machine *m)
 static bool init_cpus(struct machine *m, GError **error)
 {
 	struct cpu_options o = { .vcpus = m->config.cpus,
-		.cores_per_socket = m->config.cpus,
+		.cores_per_socket = m->config.cores_per_socket,
 		.tsc_khz = m->pc.clock.tsc_khz,
 		.mitigations = m->config.mitigations };
 

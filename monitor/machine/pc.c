@@ -149,7 +149,7 @@ static void init_interrupts(struct pc *pc)
 		.opaque = pc, .signal = signal_cpu, .eoi = eoi, .pic_ack = pic_inta, .tsc_offset = tsc_offset
 	};
 
-	lapic_set_init(&pc->lapics, pc->config->cpus, &pc->mem, &pc->timers);
+	lapic_set_init(&pc->lapics, pc->config->cpus, pc->config->cores_per_socket, &pc->mem, &pc->timers);
 	pc->lapics_made = true;
 	pc->lapics.wires = wires;
 	ioapic_init(&pc->ioapic, &pc->mem, &pc->timers);
@@ -334,6 +334,9 @@ static bool sink_file(void *opaque, const char *name, const void *data, uint32_t
 static void describe_board(struct pc *pc)
 {
 	const struct acpi_board board = { .cpus = pc->config->cpus,
+		.cores_per_socket = pc->config->cores_per_socket,
+		.below_4g = pc->map.below_4g,
+		.above_4g = pc->map.above_4g,
 		.pm_base = PM_DEFAULT_BASE,
 		.smi_port = 0xb2,
 		.acpi_enable = PM_ACPI_ENABLE,
@@ -347,7 +350,8 @@ static void describe_board(struct pc *pc)
 		.pci_memory = BOOT_LOW_RAM_MAX };
 
 	acpi_build(&pc->acpi, &board);
-	pc->smbios = (struct smbios_board){ .cpus = pc->config->cpus,
+	pc->smbios = (struct smbios_board){ .sockets = pc->config->cpus / pc->config->cores_per_socket,
+		.cores_per_socket = pc->config->cores_per_socket,
 		.ram_bytes = pc->config->ram_bytes,
 		.below_4g = pc->map.below_4g,
 		.mhz = (unsigned)(pc->clock.tsc_khz / 1000),

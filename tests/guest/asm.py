@@ -22,6 +22,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 ALONE = {"control"}
 TRIPLE = {"double"}  # ends in a triple fault instead of PASS
+CPUS = {"smp": (4, 2)}  # processors and cores in a package, where there is more than one
 PASS_STATUS = (0x10 << 1) | 1
 TRIPLE_STATUS = 3
 SLOW = float(os.environ.get("SERAI_TEST_SLOW", "1"))
@@ -43,8 +44,10 @@ def run(command, seconds):
 def tcg(image):
     if not shutil.which("qemu-system-x86_64"):
         return None
+    cpus, cores = CPUS.get(image.stem, (1, 1))
     return run(["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,vendor=GenuineIntel,la57=off", "-nodefaults",
-                "-display", "none", "-no-reboot", "-m", "128", "-serial", "stdio", "-device",
+                "-display", "none", "-no-reboot", "-m", "128", "-smp",
+                f"{cpus},sockets={cpus // cores},cores={cores}", "-serial", "stdio", "-device",
                 "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", str(image)], 120)
 
 
@@ -110,6 +113,9 @@ def main():
         return 77
     command = [args.serai, "run", "--kernel", str(args.image), "--mem", "128", "--engine", args.engine, "--serial",
                "stdio", "--display", "none", "--no-reboot", "--set", f"debug.exitPort={0xf4:#x}"]
+    cpus, cores = CPUS.get(guest, (1, 1))
+    if cpus > 1:
+        command += ["--cpus", str(cpus), "--set", f"cpuid.coresPerSocket={cores}"]
     for pair in args.set:
         command += ["--set", pair]
     status, lines = run(command, 120)

@@ -145,6 +145,10 @@ class Bad:
         refused(self.serai, r"numvcpus|cpus", "--cpus", "1000", "--kernel", str(guest("cloud") / "vmlinuz"),
                 status=CONFIG)
 
+    def cores_do_not_divide(self):
+        refused(self.serai, r"cpuid\.coresPerSocket.*multiple", "--cpus", "4", "--set", "cpuid.coresPerSocket=3",
+                "--kernel", str(guest("cloud") / "vmlinuz"), status=CONFIG)
+
     def option_unknown(self):
         refused(self.serai, r"--kernal.*--kernel", "--kernal", "x", status=CONFIG)
 

@@ -140,11 +140,11 @@ def grub_floppy(serai):
             vm.expect_screen(r"GNU GRUB  version 2\.06", 600)
 
 
-def debian(serai):
-    """Debian with systemd from an IDE disk: login, a look around, poweroff."""
+def boot_debian(serai, *options):
+    """Debian with systemd from an IDE disk: login, a look around, poweroff.  Returns what `nproc` says."""
     with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
         disk = copy_disk(guest("debian") / "disk.raw", folder)
-        with Vm(serai, "--disk", disk, "--boot", "disk", "--mem", "512", "--no-reboot") as vm:
+        with Vm(serai, "--disk", disk, "--boot", "disk", "--mem", "512", "--no-reboot", *options) as vm:
             vm.expect(r"serai-guest: GRUB is up", 300)
             vm.expect(r"Welcome to .*Debian GNU/Linux 12", BOOT)
             vm.expect(r"debian login: ", 1200)
@@ -156,11 +156,69 @@ def debian(serai):
             vm.expect(r"\nLinux debian 6\.", 120)
             vm.expect(r"\n0\nend of part", 240)
             vm.expect(r"root@debian:~# ", 120)
+            vm.send("echo $(nproc) processors\n")
+            processors = int(vm.expect(r"\n(\d+) processors", 120)[1])
+            vm.expect(r"root@debian:~# ", 120)
             vm.send("dmesg --level=warn,err,crit,alert,emerg; echo end of $((1))dmesg\n")
             said = vm.expect(r"(?s:(.*?))\nend of 1dmesg\n", 240)[1]
             vm.send("poweroff\n")
             vm.finish(600)
     check_dmesg(said)
+    return processors
+
+
+def debian(serai):
+    """Debian with systemd from an IDE disk: login, a look around, poweroff."""
+    boot_debian(serai)
+
+
+LOOK_AROUND = ("nproc; cd /sys/devices/system/cpu; cat online; for c in cpu[0-9]*; do "
+               "echo $c $(cat $c/topology/physical_package_id $c/topology/core_id); done; "
+               "dmesg -r | grep ^.[0-4]. | sed s/^.[0-9].//; echo end of log")
+
+
+def boot_smp(serai, cpus, cores, name="cloud"):
+    """A kernel on several vCPUs, some to a socket: it starts all, sees them as configured, and complains of nothing."""
+    with direct(serai, name, "--cpus", str(cpus), "--set", f"cpuid.coresPerSocket={cores}", mem="512",
+                append=f'quiet serai.run="{LOOK_AROUND}"') as vm:
+        vm.expect(r"serai-guest: up Linux x86_64", BOOT)
+        count = int(vm.expect(r"(?m)^(\d+)\n", 60)[1])
+        online = vm.expect(r"(?m)^([-,\d]+)\n", 60)[1]
+        log = vm.expect(r"(?s:(.*?))end of log", 60)[1]
+        vm.expect(r"serai-guest: done, status 0", 60)
+        vm.finish(120)
+    if (count, online) != (cpus, f"0-{cpus - 1}"):
+        raise Failure(f"{count} processors, {online} online; {cpus} were configured")
+    seen = {int(cpu): (int(package), int(core))
+            for cpu, package, core in re.findall(r"(?m)^cpu(\d+) (\d+) (\d+)$", log)}
+    want = {cpu: (cpu // cores, cpu % cores) for cpu in range(cpus)}
+    if seen != want:
+        raise Failure(f"socket and core of each processor: {seen}; {want} were configured")
+    check_dmesg(log)
+
+
+def smp(serai):
+    """The cloud kernel on 2, 4, 6 and 8 vCPUs in several topologies."""
+    if QEMU:
+        raise Skip("its topology is another")
+    for cpus, cores in ((2, 1), (4, 2), (6, 3), (8, 8)):
+        boot_smp(serai, cpus, cores)
+
+
+def smp_32(serai):
+    """The cloud kernel on 32 vCPUs."""
+    if QEMU:
+        raise Skip("its topology is another")
+    boot_smp(serai, 32, 4)
+
+
+def boots(serai):
+    """SERAI_TEST_BOOTS (30) boots of Debian on 8 vCPUs, none of which may fail; not in make test."""
+    count = int(os.environ.get("SERAI_TEST_BOOTS", "30"))
+    for number in range(1, count + 1):
+        print(f"boot {number} of {count}", flush=True)
+        if boot_debian(serai, "--cpus", "8") != 8:
+            raise Failure("not all processors were started")
 
 
 def bring_checks(path, **settings):
@@ -174,10 +232,11 @@ def bring_checks(path, **settings):
 
 
 def check_userland(serai, parts, minutes=0, cpus=1, scale=1):
-    """One boot of the userland guest for some of its self-checks; all run, whichever fail."""
+    """One boot of the userland guest for some of its self-checks; all run, whichever fail.  Returns what they told on
+    the way."""
     limit = int(600 * SLOW) + 60 * minutes
     boot = guest("debian")
-    failed = []
+    failed, told = [], []
     with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
         disk = copy_disk(guest("userland") / "disk.raw", folder)
         checks = os.path.join(folder, "checks.tar")
@@ -191,6 +250,8 @@ def check_userland(serai, parts, minutes=0, cpus=1, scale=1):
                 end = None
                 while not end or end[1] is None:  # it may tell how far it is
                     end = vm.expect(rf"serai-check: {part} (passed|failed), .*\n|    \S.*\n", 630)
+                    if end[1] is None:
+                        told.append(end[0].strip())
                 if end[1] == "failed":
                     failed.append(vm.text[begin:end.end()])
             log = vm.expect(r"(?s:(.*?))serai-check: end of the kernel's log", 120)[1]
@@ -199,6 +260,7 @@ def check_userland(serai, parts, minutes=0, cpus=1, scale=1):
     if failed:
         raise Failure("the guest's self-checks:\n" + "\n".join(failed))
     check_dmesg(log)
+    return told
 
 
 def userland(serai):
@@ -216,6 +278,31 @@ def litmus(serai):
     times as long."""
     check_userland(serai, ("litmus",), cpus=int(os.environ.get("SERAI_TEST_CPUS", "2")),
                    scale=int(os.environ.get("SERAI_TEST_SCALE", "1")))
+
+
+def smp_stress(serai):
+    """stress-ng on 4 vCPUs for SERAI_TEST_MINUTES (30); not in make test."""
+    check_userland(serai, ("stress-smp",), int(os.environ.get("SERAI_TEST_MINUTES", "30")), cpus=4)
+
+
+def smp_make(serai):
+    """make -j4 on 4 vCPUs makes what it makes outside: the same objects where the compiler is the same, and programs
+    that print the same; not in make test."""
+    told = check_userland(serai, ("make",), cpus=4)
+    with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
+        shutil.copytree(HERE / "userland", folder, dirs_exist_ok=True)
+        with open(os.path.join(folder, "told"), "w+", encoding="utf-8") as out:
+            # The script says what it finds on descriptor 3.
+            subprocess.run(["sh", "-c", "./make 3>&1 >/dev/null"], cwd=folder, stdout=out, check=True)
+            out.seek(0)
+            outside = [line.strip() for line in out]
+    same = told[0] == outside[0]
+    print(f"inside {told[0]}, outside {outside[0]}: {'objects too' if same else 'only what the programs print'}")
+    if not same:
+        told, outside = ([line for line in lines if " prints " in line] for lines in (told, outside))
+    different = [f"inside {a}, outside {b}" for a, b in zip(told, outside) if a != b]
+    if different or len(told) != len(outside) or len(told) < 4:
+        raise Failure(f"{len(told)} results inside, {len(outside)} outside\n" + "\n".join(different))
 
 
 def check_dmesg(text):
@@ -236,7 +323,7 @@ def copy_disk(image, folder):
 
 TESTS = {f.__name__.replace("_", "-"): f for f in (
     amd64, cloud, i386, suspend, reboot, grub_iso, grub_disk, memtest, memtest_kernel, grub_floppy, debian, userland,
-    stress_hour, litmus)}
+    stress_hour, litmus, smp, smp_32, boots, smp_stress, smp_make)}
 
 
 def main():

@@ -122,7 +122,7 @@ static int setup(void **state)
 	struct bench *b = g_new0(struct bench, 1);
 
 	b->r = rig_new();
-	lapic_set_init(&b->set, CPUS, &b->r->mem, &b->r->timers);
+	lapic_set_init(&b->set, CPUS, 1, &b->r->mem, &b->r->timers);
 	ioapic_init(&b->io, &b->r->mem, &b->r->timers);
 	pic_init(&b->pic, &b->r->mem, &b->r->timers);
 	b->set.wires = (struct lapic_wires){ b, told, eoi, inta, offset };

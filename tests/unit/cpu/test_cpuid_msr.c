@@ -97,6 +97,25 @@ static void follows_state(void **state)
 	cpu_rig_free(r);
 }
 
+/* Sockets of three cores, which take two bits of the APIC ID. */
+static void topology(void **state)
+{
+	struct cpu_rig *r = cpu_rig_new();
+	const struct cpu_options options = { .vcpus = 6, .cores_per_socket = 3, .tsc_khz = 1000000 };
+	uint64_t capabilities;
+	unsigned bits;
+
+	(void)state;
+	cpuid_build(&r->cpuid, &capabilities, &bits, &options);
+	r->v.index = 4;
+	assert_int_equal(cpuid(r, 1, 0).b >> 24, 5);
+	assert_int_equal(cpuid(r, 1, 0).b >> 16 & 0xff, 3);
+	assert_int_equal(cpuid(r, 0xb, 1).a, 2);
+	assert_int_equal(cpuid(r, 0xb, 1).b, 3);
+	assert_int_equal(cpuid(r, 0xb, 1).d, 5);
+	cpu_rig_free(r);
+}
+
 static void refused_values(void **state)
 {
 	static const struct {
@@ -180,6 +199,7 @@ int main(void)
 		cmocka_unit_test(features),
 		cmocka_unit_test(shape),
 		cmocka_unit_test(follows_state),
+		cmocka_unit_test(topology),
 		cmocka_unit_test(refused_values),
 		cmocka_unit_test(tsc_and_adjust),
 		cmocka_unit_test(bases_count_at_once),

@@ -13,7 +13,10 @@
 #define BASE 0xe0040u
 #define ROOT 0xe0000u
 
-static const struct acpi_board board = { .cpus = 3,
+static const struct acpi_board board = { .cpus = 6,
+	.cores_per_socket = 3,
+	.below_4g = 3ull << 30,
+	.above_4g = 1ull << 30,
 	.pm_base = 0x600,
 	.smi_port = 0xb2,
 	.acpi_enable = 0xf1,
@@ -44,9 +47,36 @@ static const uint8_t *table_at(const struct ram *ram, uint64_t gpa, const char *
 	return p;
 }
 
+/* Three cores take two bits of an APIC ID. */
+static void processors_are_numbered(const uint8_t *madt, const uint8_t *srat)
+{
+	static const uint8_t ids[] = { 0, 1, 2, 4, 5, 6 };
+	uint64_t memory = 0;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(ids); i++) {
+		assert_int_equal(madt[44 + i * 8], 0);
+		assert_int_equal(madt[44 + i * 8 + 3], ids[i]);
+	}
+	for (uint32_t at = 48; at < le_load(srat + 4, 4); at += srat[at + 1]) {
+		if (srat[at] == 0) {
+			assert_int_equal(srat[at + 1], 16);
+			assert_true(n < ARRAY_LEN(ids));
+			assert_int_equal(srat[at + 3], ids[n++]);
+			assert_int_equal(le_load(srat + at + 4, 4), 1);
+		} else {
+			assert_int_equal(srat[at], 1);
+			assert_int_equal(srat[at + 1], 40);
+			memory += le_load(srat + at + 16, 8);
+		}
+	}
+	assert_int_equal(n, ARRAY_LEN(ids));
+	assert_int_equal(memory, board.below_4g + board.above_4g);
+}
+
 static void tables_are_joined(void **state)
 {
-	static const char *const names[] = { "FACP", "APIC", "HPET" };
+	static const char *const names[] = { "FACP", "APIC", "SRAT", "HPET" };
 	struct acpi_tables t;
 	struct ram ram;
 	struct physmap mem;
@@ -81,6 +111,7 @@ static void tables_are_joined(void **state)
 	madt = ram.base + le_load(rsdt + 40, 4);
 	for (uint32_t at = 44; at < le_load(madt + 4, 4); at += madt[at + 1])
 		assert_true(madt[at + 1] >= 6);
+	processors_are_numbered(madt, ram.base + le_load(rsdt + 44, 4));
 	acpi_free(&t);
 	physmap_destroy(&mem);
 	ram_destroy(&ram);
@@ -133,9 +164,12 @@ static void the_script_says_the_same(void **state)
 
 static void smbios_structures_chain(void **state)
 {
-	const struct smbios_board b = {
-		.cpus = 2, .ram_bytes = 5ull << 30, .below_4g = 3ull << 30, .mhz = 2000, .version = "1"
-	};
+	const struct smbios_board b = { .sockets = 2,
+		.cores_per_socket = 3,
+		.ram_bytes = 5ull << 30,
+		.below_4g = 3ull << 30,
+		.mhz = 2000,
+		.version = "1" };
 	uint8_t anchor[SMBIOS_ANCHOR_SIZE];
 	GByteArray *t = smbios_build(&b, 0xf0000, anchor);
 	unsigned count = 0;
