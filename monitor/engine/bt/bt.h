@@ -175,6 +175,7 @@ struct bt_cache {
 	pthread_mutex_t lock;
 	struct vcpu *cpu[64]; /* that use it */
 	unsigned cpus;
+	bool several; /* vCPUs in the machine */
 	uint8_t *rw, *rx; /* written through one mapping and run through the other */
 	struct bt_region region[BT_REGIONS];
 	unsigned filling; /* region */

@@ -89,6 +89,7 @@ static struct bt_cache *create(struct vcpu *v, GError **error)
 	}
 	pthread_mutex_init(&c->lock, NULL);
 	c->ram = v->mem->ram;
+	c->several = v->count > 1;
 	c->buckets = calloc(BT_BUCKETS, sizeof(*c->buckets));
 	c->build = calloc(1, sizeof(struct build));
 	c->page = mmap(NULL, page_records_size(c), PROT_READ | PROT_WRITE,

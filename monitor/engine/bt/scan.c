@@ -413,7 +413,7 @@ static enum op_kind row_kind(const struct build *u, const struct op *o)
 	if (i->exec == insn_nop)
 		return K_NOTHING;
 	if (i->exec == insn_pause)
-		return u->c->cpus > 1 ? K_PAUSE : K_NOTHING;
+		return u->c->several ? K_PAUSE : K_NOTHING;
 	switch (o->d.in.mnemonic) {
 	case ZYDIS_MNEMONIC_CLC:
 	case ZYDIS_MNEMONIC_STC:
