@@ -28,7 +28,7 @@ struct interp {
 	int (*recover)(struct vcpu *v, const void *ucontext, uintptr_t pc);
 	struct thunk_arena thunks;
 	struct code_cache code;
-	pthread_t thread;            /* the vCPU's */
+	_Atomic pthread_t thread;    /* the vCPU's */
 	uint64_t left;               /* instructions of the budget still to run */
 	uint64_t counted;            /* what `left` was when the statistics were last brought up to date */
 	struct oneshot oneshot[512]; /* by linear address */
