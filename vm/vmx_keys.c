@@ -42,6 +42,7 @@ static const char *const known_keys[] = {
 	"debug.exitPort",
 	"debug.consolePort",
 	"cpu.mitigations",
+	"cpu.mwait",
 	"noReboot",
 	"tripleFault",
 	"log.level",

@@ -124,6 +124,8 @@ enum {
 
 #define MSR_APIC_BASE     0x1b
 #define APIC_BASE_BSP     0x100ull
+
+#define MISC_ENABLE_MWAIT (1ull << 18) /* IA32_MISC_ENABLE */
 #define APIC_BASE_X2APIC  0x400ull
 #define APIC_BASE_ENABLE  0x800ull
 #define APIC_BASE_DEFAULT 0xfee00000ull

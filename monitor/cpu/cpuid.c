@@ -18,6 +18,7 @@
 		1u << 23 | 1u << 25 | 1u << 26 | 1u << 28 | 1u << 29 | 1u << 30)
 #define F1C_ALWAYS                                                                                           \
 	(1u << 17 | 1u << 21 | 1u << 24) /* PCID, x2APIC, TSC deadline: ours, whatever the host has */
+#define F1C_MONITOR    (1u << 3)
 #define F1C_OSXSAVE    (1u << 27)
 #define F1C_HYPERVISOR (1u << 31)
 #define F1D_CARRIED                                                                                          \
@@ -95,7 +96,8 @@ static void basic_leaves(struct cpuid_table *t, const struct cpu_options *o, con
 	host(1, 0, h1);
 	host(7, 0, h7);
 	put(t, 0, UINT32_MAX, 0x16, h0[1], h0[2], h0[3]);
-	f1c = (h1[2] & F1C_CARRIED) | F1C_ALWAYS | (o->hide_hypervisor ? 0 : F1C_HYPERVISOR);
+	f1c = (h1[2] & F1C_CARRIED) | F1C_ALWAYS | (o->hide_hypervisor ? 0 : F1C_HYPERVISOR) |
+	      (o->mwait ? F1C_MONITOR : 0);
 	put(t, 1, UINT32_MAX, signature(h0, h1, h7), (h1[1] & 0xff00) | (cores & 0xff) << 16, f1c,
 		(h1[3] & F1D_CARRIED) | (cores > 1 ? F1D_HTT : 0));
 	if (!is_amd(h0)) {
@@ -111,6 +113,8 @@ static void basic_leaves(struct cpuid_table *t, const struct cpu_options *o, con
 			put(t, 4, k, h[0], h[1], h[2], h[3]);
 		}
 	}
+	if (o->mwait) /* lines of 64 bytes; interrupts as break events; one kind of C1 */
+		put(t, 5, UINT32_MAX, 64, 64, 3, 0x10);
 	put(t, 6, UINT32_MAX, 1u << 2, 0, 0, 0); /* ARAT: the APIC timer never stops */
 	f7d = (h7[3] & F7D_CARRIED) | F7D_ARCH_CAP | (is_amd(h0) ? 0 : F7D_SPEC_CTRL);
 	put(t, 7, 0, 0, (h7[1] & F7B_CARRIED) | F7B_ALWAYS, F7C_ALWAYS, f7d);
@@ -167,6 +171,7 @@ void cpuid_build(struct cpuid_table *table, uint64_t *arch_capabilities, unsigne
 	table->cores_per_socket = MAX_OF(options->cores_per_socket, 1u);
 	host(0, 0, h0);
 	table->intel = is_intel(h0);
+	table->mwait = options->mwait;
 	basic_leaves(table, options, h0);
 	hypervisor_leaves(table, options);
 	extended_leaves(table, options, h0);
@@ -199,6 +204,8 @@ void cpuid_read(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t 
 	if (leaf == 1) {
 		r[1] |= topology_apic_id(v->index, v->cpuid->cores_per_socket) << 24;
 		r[2] |= v->s.cr4 & CR4_OSXSAVE ? F1C_OSXSAVE : 0;
+		if (!(v->s.misc_enable & MISC_ENABLE_MWAIT))
+			r[2] &= ~F1C_MONITOR;
 		if (!(v->s.apic_base & APIC_BASE_ENABLE))
 			r[3] &= ~(1u << 9);
 	} else if (leaf == 0x80000001) {

@@ -74,6 +74,7 @@ static bool isa_offered(ZydisISASet set)
 	case ZYDIS_ISA_SET_MPX:
 	case ZYDIS_ISA_SET_CET:
 	case ZYDIS_ISA_SET_CLDEMOTE:
+	case ZYDIS_ISA_SET_MONITOR:
 		return true;
 	default:
 		return false;
@@ -346,6 +347,21 @@ static uint8_t required_alignment(const struct decoded *d, const struct insn *i)
 	}
 }
 
+/* MONITOR's address has a segment, but is no operand to Zydis. */
+static void set_monitor_segment(struct insn *i, const ZydisDecodedInstruction *in)
+{
+	static const uint8_t prefix[] = { [S_ES] = 0x26, [S_CS] = 0x2e, [S_SS] = 0x36, [S_DS] = 0x3e, [S_FS] = 0x64,
+		[S_GS] = 0x65 };
+	bool wide = in->machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+
+	for (unsigned k = 0; k < in->raw.prefix_count; k++) {
+		for (unsigned s = wide ? S_FS : S_ES; s < ARRAY_LEN(prefix); s++) {
+			if (in->raw.prefixes[k].value == prefix[s])
+				i->seg = (uint8_t)s;
+		}
+	}
+}
+
 static void fill(struct insn *i, const struct decoded *d)
 {
 	const ZydisDecodedInstruction *in = &d->in;
@@ -358,6 +374,8 @@ static void fill(struct insn *i, const struct decoded *d)
 		.base = GPR_NONE,
 		.index = GPR_NONE,
 		.r = { OP_NONE, OP_NONE } };
+	if (in->mnemonic == ZYDIS_MNEMONIC_MONITOR)
+		set_monitor_segment(i, in);
 	for (unsigned k = 0; k < in->operand_count_visible; k++)
 		set_operand(i, &d->op[k], k, in);
 	if (!(i->flags & INSN_MEM))

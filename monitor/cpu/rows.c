@@ -150,6 +150,8 @@ static insn_fn *const rows[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	I(SFENCE, fence),
 	I(MFENCE, fence),
 	I(HLT, hlt),
+	I(MONITOR, monitor),
+	I(MWAIT, mwait),
 	I(IN, in),
 	I(OUT, out),
 	I(CPUID, cpuid),

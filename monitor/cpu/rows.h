@@ -21,7 +21,7 @@ insn_fn insn_clc, insn_stc, insn_cmc, insn_cld, insn_std, insn_lahf, insn_sahf, 
 	insn_aaa, insn_aas, insn_aam, insn_aad, insn_cli, insn_sti, insn_clac, insn_stac;
 insn_fn insn_lgdt, insn_lidt, insn_sgdt, insn_sidt, insn_lldt, insn_ltr, insn_sldt, insn_str, insn_smsw,
 	insn_lmsw, insn_clts, insn_lar, insn_lsl, insn_verr, insn_verw, insn_arpl, insn_mov_cr, insn_mov_dr,
-	insn_invlpg, insn_invpcid, insn_wbinvd, insn_clflush, insn_fence, insn_hlt, insn_pause, insn_in, insn_out,
+	insn_invlpg, insn_invpcid, insn_wbinvd, insn_clflush, insn_fence, insn_hlt, insn_monitor, insn_mwait, insn_pause, insn_in, insn_out,
 	insn_cpuid, insn_rdtsc, insn_rdpid, insn_rdpmc, insn_rdmsr, insn_wrmsr, insn_swapgs, insn_fsgsbase,
 	insn_random;
 insn_fn insn_ldmxcsr, insn_stmxcsr, insn_fxsave, insn_fxrstor, insn_xsave, insn_xrstor, insn_xgetbv,

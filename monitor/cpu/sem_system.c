@@ -360,8 +360,53 @@ int insn_hlt(struct vcpu *v, const struct insn *i)
 {
 	(void)i;
 	privileged(v);
-	v->s.halted = 1;
+	v->s.halted = HALT_HLT;
 	atomic_store(&v->attention, 1);
+	return INSN_NEXT;
+}
+
+/* MONITOR and MWAIT: there at all? */
+static void check_mwait(struct vcpu *v)
+{
+	if (!v->cpuid->mwait || !(v->s.misc_enable & MISC_ENABLE_MWAIT) || v->cpl)
+		cpu_raise(v, EXC_UD);
+}
+
+/* Extensions and hints: RCX, where that is all of it. */
+static uint64_t mwait_extensions(const struct vcpu *v)
+{
+	return gpr_read(v, R_CX, false, v->code_size == CODE_64 ? 8 : 4);
+}
+
+int insn_monitor(struct vcpu *v, const struct insn *i)
+{
+	uint64_t off = v->s.gpr[R_AX] << i->addr_shift >> i->addr_shift;
+	uint8_t *host;
+
+	check_mwait(v);
+	if (mwait_extensions(v))
+		cpu_raise_error(v, EXC_GP, 0);
+	host = lin_direct(v, seg_linear(v, i->seg, off, 1, false), 1, TLB_READ, i->seg);
+	v->monitor.at = NULL;
+	if (host && ram_contains(v->mem->ram, host)) { /* only memory can be waited for */
+		v->monitor.at = (const uint8_t *)((uintptr_t)host & ~63ul);
+		for (unsigned k = 0; k < ARRAY_LEN(v->monitor.seen); k++)
+			v->monitor.seen[k] = ram_load(v->monitor.at + 8 * k, 8);
+	}
+	return INSN_NEXT;
+}
+
+/* Engines that repeat a run cannot repeat when another processor wrote: there it ends at once, as it may at any time. */
+int insn_mwait(struct vcpu *v, const struct insn *i)
+{
+	(void)i;
+	check_mwait(v);
+	if (mwait_extensions(v) & ~1ull)
+		cpu_raise_error(v, EXC_GP, 0);
+	if (!v->outside && vcpu_monitor_quiet(v)) {
+		v->s.halted = mwait_extensions(v) ? HALT_MWAIT_ANY : HALT_MWAIT;
+		atomic_store(&v->attention, 1);
+	}
 	return INSN_NEXT;
 }
 

@@ -42,11 +42,20 @@ bool vcpu_has_work(const struct vcpu *v)
 
 	if (v->s.wait_for_sipi)
 		p &= VCPU_SIPI | VCPU_INIT | VCPU_EXIT | VCPU_FLUSH | VCPU_FORGET;
-	else if (!(v->s.rflags & FLAG_IF))
+	else if (!(v->s.rflags & FLAG_IF) && v->s.halted != HALT_MWAIT_ANY)
 		p &= ~VCPU_INTR;
 	if (v->s.nmi_blocked)
 		p &= ~VCPU_NMI;
 	return p != 0;
+}
+
+bool vcpu_monitor_quiet(const struct vcpu *v)
+{
+	for (unsigned k = 0; v->monitor.at && k < ARRAY_LEN(v->monitor.seen); k++) {
+		if (ram_load(v->monitor.at + 8 * k, 8) != v->monitor.seen[k])
+			return false;
+	}
+	return v->monitor.at;
 }
 
 static void reset_segments(struct vcpu *v)
@@ -91,7 +100,7 @@ void vcpu_reset(struct vcpu *v, bool init_only)
 
 		v->s = zero;
 		v->s.pat = 0x0007040600070406ull;
-		v->s.misc_enable = 1; /* fast strings */
+		v->s.misc_enable = 1 | (v->cpuid->mwait ? MISC_ENABLE_MWAIT : 0); /* fast strings */
 		v->s.xcr0 = XCR0_X87;
 		v->s.apic_base = APIC_BASE_DEFAULT | APIC_BASE_ENABLE | (v->index == 0 ? APIC_BASE_BSP : 0);
 		v->s.mcg_ctl = UINT64_MAX;

@@ -46,6 +46,9 @@ struct xsave_area {
 
 enum { SHADOW_NONE, SHADOW_STI, SHADOW_MOV_SS };
 
+/* Why a vCPU does not run; the last: masked interrupts, too, end its MWAIT. */
+enum { HALT_NONE, HALT_HLT, HALT_MWAIT, HALT_MWAIT_ANY };
+
 struct vcpu_state {
 	uint64_t gpr[16];
 	uint64_t rip;
@@ -63,7 +66,7 @@ struct vcpu_state {
 	uint64_t spec_ctrl, debugctl;
 	uint64_t mcg_status, mcg_ctl, mc_bank[4 * 8];
 	uint64_t tsc_offset; /* per-vCPU, added to vclock_tsc() */
-	uint8_t halted;        /* HLT, until an interrupt */
+	uint8_t halted;        /* HALT_*, until an interrupt */
 	uint8_t wait_for_sipi; /* an application processor before its SIPI */
 	uint8_t irq_shadow;    /* SHADOW_*: interrupts (after MOV SS debug traps too) wait one instruction */
 	uint8_t nmi_blocked;
@@ -126,6 +129,7 @@ struct cpuid_table {
 	struct cpuid_leaf leaf[96];
 	unsigned count;
 	unsigned cores_per_socket; /* APIC IDs are numbered by it: base/topology.h */
+	bool mwait; /* it has MONITOR and MWAIT */
 	bool intel; /* the vendor it names; any other counts as AMD where the two differ */
 };
 
@@ -189,6 +193,12 @@ struct vcpu {
 	struct phys_region
 		region_cache; /* of the last phys_host(); valid while mem->seq is region_cache_seq */
 	uint32_t region_cache_seq;
+
+	/* The line that MONITOR named, and what was in it; NULL: none. */
+	struct {
+		const uint8_t *at;
+		uint64_t seen[8];
+	} monitor;
 
 	/* PAUSEs until somebody looks whether the vCPU spins (sem_system.c), and the host's TSC when somebody last did. */
 	int32_t pauses;
@@ -288,6 +298,9 @@ static inline void vcpu_raise(struct vcpu *v, uint32_t bits)
  */
 bool vcpu_has_work(const struct vcpu *v);
 
+/* In MWAIT: has nothing been written yet to what it waits for?  Not seen: what was there, written once more. */
+bool vcpu_monitor_quiet(const struct vcpu *v);
+
 /* Withdraw a level request (VCPU_INTR); any thread. */
 static inline void vcpu_lower(struct vcpu *v, uint32_t bits)
 {
@@ -342,6 +355,7 @@ struct cpu_options {
 	uint64_t tsc_khz;
 	uint32_t apic_bus_khz; /* what the local APIC's timer counts before its divider */
 	bool mitigations;      /* do not claim immunity in IA32_ARCH_CAPABILITIES (.vmx: cpu.mitigations) */
+	bool mwait;            /* MONITOR and MWAIT (.vmx: cpu.mwait) */
 	bool hide_hypervisor;
 };
 

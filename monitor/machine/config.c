@@ -236,6 +236,7 @@ static bool read_rest(struct machine_config *c, const struct vmx *vmx, GError **
 		return vmx_refuse(vmx, "firmware", error, "only bios is there so far");
 	return vmx_get_bool(vmx, "noReboot", false, &c->no_reboot, error) &&
 	       vmx_get_bool(vmx, "cpu.mitigations", false, &c->mitigations, error) &&
+	       vmx_get_bool(vmx, "cpu.mwait", false, &c->mwait, error) &&
 	       read_port(vmx, "debug.exitPort", &c->exit_port, error) &&
 	       read_port(vmx, "debug.consolePort", &c->console_port, error);
 }

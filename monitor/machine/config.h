@@ -41,7 +41,7 @@ struct machine_config {
 	struct drive_config floppy[2];
 	struct serial_config serial[2];
 	uint8_t boot_order[3]; /* as rtc_set_boot: 1 floppy, 2 disk, 3 CD */
-	bool text_display, no_reboot, triple_fault_resets, mitigations;
+	bool text_display, no_reboot, triple_fault_resets, mitigations, mwait;
 	uint16_t exit_port, console_port; /* 0: off */
 	uint8_t uuid[16];
 	char *bios_path, *vga_bios_path;

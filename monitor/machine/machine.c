@@ -99,7 +99,8 @@ static bool init_cpus(struct machine *m, GError **error)
 	struct cpu_options o = { .vcpus = m->config.cpus,
 		.cores_per_socket = m->config.cores_per_socket,
 		.tsc_khz = m->pc.clock.tsc_khz,
-		.mitigations = m->config.mitigations };
+		.mitigations = m->config.mitigations,
+		.mwait = m->config.mwait };
 
 	cpuid_build(&m->cpuid, &m->arch_capabilities, &m->phys_bits, &o);
 	if (m->pc.map.above_4g && BOOT_4G + m->pc.map.above_4g > 1ull << m->phys_bits)

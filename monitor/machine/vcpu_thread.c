@@ -65,6 +65,27 @@ static void sleep_halted(struct cpu_thread *t, uint32_t seen)
 		syscall(SYS_futex, &t->wake, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
 }
 
+#define MWAIT_FIRST_NAP 20000   /* ns */
+#define MWAIT_LAST_NAP  1280000
+
+/*
+ * As above, or until something is written to what MWAIT waits for.  Writes cannot be seen when they are made, so this looks
+ * again and again, after twice the time each time; and MWAIT ends in the end, as it may, lest what was there be written
+ * once more.
+ */
+static void sleep_monitoring(struct cpu_thread *t, uint32_t seen)
+{
+	struct timespec nap = { 0 };
+
+	for (long ns = MWAIT_FIRST_NAP; ns <= MWAIT_LAST_NAP && vcpu_monitor_quiet(t->vcpu); ns *= 2) {
+		if (atomic_load(&t->wake) != seen || atomic_load(&t->machine->stop_wanted))
+			return; /* does it end for this?  The engine decides */
+		nap.tv_nsec = ns;
+		syscall(SYS_futex, &t->wake, FUTEX_WAIT_PRIVATE, seen, &nap, NULL, 0);
+	}
+	t->vcpu->s.halted = HALT_NONE;
+}
+
 static void run_once(struct cpu_thread *t)
 {
 	struct machine *m = t->machine;
@@ -76,7 +97,10 @@ static void run_once(struct cpu_thread *t)
 	case VCPU_RAN_KICKED:
 		break;
 	case VCPU_RAN_HALTED:
-		sleep_halted(t, seen);
+		if (t->vcpu->s.halted > HALT_HLT)
+			sleep_monitoring(t, seen);
+		else
+			sleep_halted(t, seen);
 		break;
 	case VCPU_RAN_BUDGET:
 		t->budget = 0;

@@ -212,6 +212,8 @@ bool interp_attend(struct vcpu *v, struct interp *in, enum vcpu_exit *why)
 	}
 	if (!v->s.irq_shadow)
 		take_interrupt(v, pending);
+	if (v->s.halted > HALT_HLT && vcpu_has_work(v))
+		v->s.halted = HALT_NONE;
 	if (v->s.halted) {
 		*why = VCPU_RAN_HALTED;
 		return true;

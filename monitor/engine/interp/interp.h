@@ -31,7 +31,7 @@ struct interp {
 	struct thunk_arena thunks;
 	const struct thunk_arena *sites; /* the translator's: thunks that are not this vCPU's alone; may be NULL */
 	struct code_cache code;
-	pthread_t thread;            /* the vCPU's */
+	_Atomic pthread_t thread;    /* the vCPU's */
 	uint64_t left;               /* instructions of the budget still to run */
 	uint64_t counted;            /* what `left` was when the statistics were last brought up to date */
 	struct oneshot oneshot[512]; /* by linear address */
