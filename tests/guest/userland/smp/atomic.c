@@ -435,7 +435,7 @@ static void neighbours(struct memory *memory, enum place place)
 
 	memset(&n, 0, sizeof(n));
 	n.p = address(&where, 0);
-	n.times = (place >= ACROSS_LINES ? 500 : 5000) * scale;
+	n.times = times(place >= ACROSS_LINES ? 500 : 5000);
 	memset(n.p - 1, 0, 10);
 	together(3, beside, &n);
 	memcpy(&v, n.p, 8);
@@ -454,14 +454,14 @@ void test_atomic(void)
 		for (enum place place = 0; place < PLACES; place++) {
 			bool across = place == ACROSS_LINES || place == ACROSS_PAGES || place >= CODE_ACROSS_LINES;
 			/* Processors take long for these, some machines stop them for that. */
-			uint64_t times = (across ? 200 : 1000) * scale;
+			uint64_t count = times(across ? 120 : 1000);
 
 			if (across && (trials[i].aligned_only || trials[i].size == 1))
 				continue;
 			/* Two on processors of their own, and more than there may be. */
-			attempt(&memory, &trials[i], place, 2, times);
+			attempt(&memory, &trials[i], place, 2, count);
 			if (place == ALIGNED || place == ACROSS_PAGES)
-				attempt(&memory, &trials[i], place, THREADS, times);
+				attempt(&memory, &trials[i], place, THREADS, count);
 		}
 	}
 	for (enum place place = 0; place < PLACES; place++)

@@ -280,7 +280,7 @@ static void attempt(const struct kind *kind, int threads)
 
 	memset(&run, 0, sizeof(run));
 	run.threads = threads;
-	run.rounds = kind->rounds * scale;
+	run.rounds = times(kind->rounds);
 	memory_make(&run.memory, FRAMES);
 	sigaction(SIGSEGV, &action, NULL);
 	run.window = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -26,6 +26,12 @@ extern int processors; /* that this process may use */
 extern unsigned scale; /* how many times the short form */
 extern bool broken;    /* --break */
 
+/* How often to do what the short form does n times.  With --break a little is enough. */
+static inline uint64_t times(uint64_t n)
+{
+	return broken ? n / 10 + 1 : n * scale;
+}
+
 /* A name of any length and what was seen; `bad` is how many forbidden outcomes were among `rounds`.  With --break a
  * check that is `sure` must have found some. */
 void judge(const char *name, uint64_t rounds, uint64_t bad, bool sure);
