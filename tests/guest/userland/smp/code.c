@@ -163,7 +163,7 @@ static void attempt(const struct way *way, int threads)
 	memset(&run, 0, sizeof(run));
 	run.way = way;
 	run.threads = threads;
-	run.rounds = times(way->remap ? 150 : 600);
+	run.rounds = times(way->remap ? 30 : 80);
 	run.file = memfd_create("code", 0);
 	if (run.file < 0 || ftruncate(run.file, 4 * PAGE)) {
 		perror("memfd");

@@ -152,7 +152,7 @@ static void attempt(const char *name, int threads, void (*enter)(struct run *, i
 	run.leave = leave;
 	run.threads = threads;
 	run.none = sure;
-	run.rounds = times(10000);
+	run.rounds = times(1000);
 	all = run.rounds * (uint64_t)threads;
 	together(threads, body, &run);
 	snprintf(text, sizeof(text), "%s, %d threads", name, threads);

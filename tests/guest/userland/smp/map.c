@@ -242,14 +242,14 @@ static const struct kind {
 	uint64_t rounds;
 	bool anonymous;
 } kinds[] = {
-	{ "mapped anew, read", remap, look, NULL, 400, false },
-	{ "given back, read", give_back, look_for_zero, NULL, 200, true },
-	{ "mapped anew, written", take_away, keep_writing, NULL, 200, false },
-	{ "mapped anew, counted in", take_away, keep_counting, NULL, 200, false },
-	{ "protected, written", protect, keep_writing, stopped, 200, false },
-	{ "protected, counted in", protect, keep_counting, stopped, 200, false },
-	{ "unmapped, read", unmap, touch, jumped, 200, false },
-	{ "forked, written", part_ways, keep_writing, NULL, 20, true },
+	{ "mapped anew, read", remap, look, NULL, 80, false },
+	{ "given back, read", give_back, look_for_zero, NULL, 50, true },
+	{ "mapped anew, written", take_away, keep_writing, NULL, 50, false },
+	{ "mapped anew, counted in", take_away, keep_counting, NULL, 50, false },
+	{ "protected, written", protect, keep_writing, stopped, 50, false },
+	{ "protected, counted in", protect, keep_counting, stopped, 50, false },
+	{ "unmapped, read", unmap, touch, jumped, 50, false },
+	{ "forked, written", part_ways, keep_writing, NULL, 10, true },
 };
 
 static void body(int me, void *opaque)

@@ -410,7 +410,7 @@ void test_shapes(void)
 	/* x and y are up to half of it apart. */
 	memory_make(&memory, (BATCH * STEP / PAGE + 1) * 2);
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(*shapes); i++) {
-		unsigned batches = (unsigned)times(broken ? 150 : 12);
+		unsigned batches = (unsigned)times(broken ? 150 : 8);
 		uint64_t rounds = 0, seen = 0;
 
 		for (size_t j = 0; j < sizeof(forms) / sizeof(*forms); j++) {

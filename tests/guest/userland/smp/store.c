@@ -208,8 +208,8 @@ void test_store(void)
 		for (int place = 0; place < PLACES; place++) {
 			/* Stores of 16 bytes are not promised to be one, those that read are not plain. */
 			if (form->size > 1 && form->size <= 8 && !once && strcmp(form->name, "rep"))
-				both(&memory, form, place, tear, "no half of a store", times(10000));
-			both(&memory, form, place, twice, "no store twice", times(500));
+				both(&memory, form, place, tear, "no half of a store", times(5000));
+			both(&memory, form, place, twice, "no store twice", times(60));
 		}
 	}
 	memory_free(&memory);

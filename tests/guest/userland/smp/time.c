@@ -66,7 +66,7 @@ static void attempt(const char *name, uint64_t (*read)(void), int threads)
 	memset(&run, 0, sizeof(run));
 	run.read = read;
 	run.threads = threads;
-	run.rounds = times(5000);
+	run.rounds = times(400);
 	together(threads, body, &run);
 	for (int i = 0; i < threads; i++)
 		wrong += run.wrong[i];
