@@ -226,6 +226,10 @@ def bring_checks(path, **settings):
     text = "".join(f"{name}='{value}'\n" for name, value in settings.items()).encode()
     with tarfile.open(path, "w") as archive:
         archive.add(HERE / "userland", ".")
+        with tempfile.TemporaryDirectory(prefix="serai-test-") as out:
+            subprocess.run(["make", "-s", "-C", str(HERE / "userland" / "smp"), f"OUT={out}", "LDFLAGS=-static", f"{out}/smp"],
+                           check=True)
+            archive.add(os.path.join(out, "smp"), "./bin/smp")
         entry = tarfile.TarInfo("./settings")
         entry.size = len(text)
         archive.addfile(entry, io.BytesIO(text))
