@@ -35,10 +35,20 @@ char *control_directory(bool create, GError **error)
 	return g_steal_pointer(&dir);
 }
 
+#define STATUS_SECONDS 10 /* one that hangs must not keep others from being found for longer */
+#define ANSWER_SECONDS 60
+
+static void limit_waiting(int fd, time_t seconds)
+{
+	struct timeval limit = { .tv_sec = seconds };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)); /* connecting, too */
+}
+
 static int connect_path(const char *path)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct timeval limit = { .tv_sec = 60 };
 	int fd;
 
 	if (strlen(path) >= sizeof(addr.sun_path))
@@ -47,7 +57,7 @@ static int connect_path(const char *path)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	limit_waiting(fd, STATUS_SECONDS);
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		close(fd);
 		return -1;
@@ -196,6 +206,8 @@ int control_connect(const char *vm, GError **error)
 		fail(error, SERAI_ERROR_CONFIG, "%s: no such VM is running (serai list)", vm);
 	else if (s.fd < 0)
 		fail(error, SERAI_ERROR_CONFIG, "no VM is running");
+	else
+		limit_waiting(s.fd, ANSWER_SECONDS);
 	return s.fd;
 }
 

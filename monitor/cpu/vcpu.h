@@ -234,6 +234,7 @@ struct vcpu {
 		const uint8_t *resume; /* where a slow path goes on */
 		struct vcpu *self;
 		uint8_t *link;       /* the jump that asked to be linked, NULL: none */
+		const void *link_from; /* within a page: its block */
 		uint32_t link_kind;  /* enum bt_link_kind */
 		uint32_t relink;     /* jumps into other pages until one is linked */
 		uint32_t single;     /* the block wanted is the one whose accesses all check for themselves */

@@ -69,13 +69,12 @@ def reboot(serai):
         vm.finish(120, 0 if QEMU else 4)
 
 
-def suspend(serai):
-    """The whole machine's state into a file, and on from there in a new process."""
+def save_and_go_on(serai, *options):
     if QEMU:
         raise Skip("Serai's own")
     with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
         state = os.path.join(folder, "state")
-        with direct(serai, "cloud", append="quiet") as vm:
+        with direct(serai, "cloud", *options, append="quiet") as vm:
             vm.expect(r"serai# ", BOOT)
             vm.send("kept=$((6 * 7)); (while :; do sleep 1; i=$((i + 1)); echo $i > /tmp/ticks; done) &\n")
             vm.expect(r"serai# ", 60)
@@ -84,7 +83,7 @@ def suspend(serai):
             subprocess.run([serai, "save", str(vm.process.pid), state], check=True, timeout=120)
             subprocess.run([serai, "quit", str(vm.process.pid)], check=True, timeout=60)
             vm.finish(60)
-        with direct(serai, "cloud", "--restore", state, append="quiet") as vm:
+        with direct(serai, "cloud", *options, "--restore", state, append="quiet") as vm:
             time.sleep(1)
             vm.send("\necho still $kept\n")
             vm.expect(r"\nstill 42", 60)
@@ -93,6 +92,16 @@ def suspend(serai):
             vm.expect(r"\n1 ticking", 60)
             vm.send("poweroff\n")
             vm.finish(120)
+
+
+def suspend(serai):
+    """The whole machine's state into a file, and on from there in a new process."""
+    save_and_go_on(serai)
+
+
+def smp_suspend(serai):
+    """The same with three vCPUs."""
+    save_and_go_on(serai, "--cpus", "3")
 
 
 def through_grub(serai, text, *options):
@@ -326,7 +335,7 @@ def copy_disk(image, folder):
 
 
 TESTS = {f.__name__.replace("_", "-"): f for f in (
-    amd64, cloud, i386, suspend, reboot, grub_iso, grub_disk, memtest, memtest_kernel, grub_floppy, debian, userland,
+    amd64, cloud, i386, suspend, smp_suspend, reboot, grub_iso, grub_disk, memtest, memtest_kernel, grub_floppy, debian, userland,
     stress_hour, litmus, smp, smp_32, boots, smp_stress, smp_make)}
 
 

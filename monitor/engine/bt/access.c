@@ -429,16 +429,13 @@ void access_emit_string(struct build *u, const struct op *o, unsigned k)
 static void emit_single_exit(struct build *u, const struct cold *c)
 {
 	struct emit *e = &u->e;
-	uint8_t *link, *lea;
+	uint8_t *link;
 
 	emit_uncount(u, rest_behind(u, c->op) + 1);
-	link = emit_jmp_later(e);
-
+	link = emit_jump_whole(u);
 	emit_patch(link, e->at);
 	emit_here(u, T0, c->op->offset);
-	lea = emit_lea_later(e, T1);
-	emit_patch(lea, link);
-	emit_jmp(e, u->c->exit_single);
+	emit_link_request(u, link, u->c->exit_single);
 }
 
 void access_emit_cold(struct build *u, const struct cold *c)

@@ -181,6 +181,8 @@ struct bt_cache {
 	unsigned filling; /* region */
 	_Atomic uint64_t epoch;
 	_Atomic(struct bt_block *) *buckets;
+	uint64_t multiplier;         /* of their hash, odd, which the guest cannot know */
+	_Atomic unsigned maps;       /* host mappings of all views */
 	struct bt_page *page;               /* one per page of RAM */
 	struct bt_page rom[BT_ROM_PAGES]; /* of other memory, by hash; an entry's host is set last */
 	struct ram *ram;
@@ -321,16 +323,57 @@ bool bt_cache_link(struct bt_cache *c, struct bt_link *l, struct bt_block *k);
 /* Nothing made from this page will be entered again. */
 void bt_cache_kill_page(struct bt_cache *c, struct bt_page *p);
 
-/* ---- lookup.c: without the lock */
+/* ---- look-up, without the lock; lookup.c has it too, where no vector registers may be used */
 
 /* The record of the page at this host address; NULL: it is not RAM, and too many such pages have code. */
-struct bt_page *bt_page_at(struct bt_cache *c, uint8_t *host);
+static inline struct bt_page *bt_page_at(struct bt_cache *c, uint8_t *host)
+{
+	struct bt_page *p;
 
-_Atomic(struct bt_block *) *bt_bucket(struct bt_cache *c, const uint8_t *guest, unsigned mode);
-struct bt_block *bt_cache_find(
-	struct bt_cache *c, const uint8_t *guest, const struct bt_page *second, unsigned mode);
+	if (ram_contains(c->ram, host))
+		return &c->page[ram_offset(c->ram, host) >> PAGE_SHIFT];
+	for (unsigned n = 0; n < BT_ROM_PAGES; n++) {
+		uint8_t *there;
+
+		p = &c->rom[((uintptr_t)host / PAGE_SIZE + n) % BT_ROM_PAGES];
+		there = __atomic_load_n(&p->host, __ATOMIC_ACQUIRE);
+		if (!there) { /* two may find it free */
+			if (__atomic_compare_exchange_n(&p->host, &there, host, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+				return p;
+		}
+		if (there == host)
+			return p;
+	}
+	return NULL;
+}
+
+static inline _Atomic(struct bt_block *) *bt_bucket(struct bt_cache *c, const uint8_t *guest, unsigned mode)
+{
+	uint64_t h = ((uintptr_t)guest ^ (uint64_t)mode << 52) * c->multiplier;
+
+	return &c->buckets[(h >> 48) & (BT_BUCKETS - 1)];
+}
+
+static inline struct bt_block *bt_cache_find(
+	struct bt_cache *c, const uint8_t *guest, const struct bt_page *second, unsigned mode)
+{
+	struct bt_block *k = atomic_load_explicit(bt_bucket(c, guest, mode), memory_order_acquire);
+
+	while (k && (k->guest != guest || k->mode != mode || k->second != second))
+		k = atomic_load_explicit(&k->next, memory_order_acquire);
+	return k;
+}
+
 /* The block at this offset of a page whose record the TLB has; NULL: not known. */
-struct bt_block *bt_find_in_page(struct bt_cache *c, const struct code_page *page, unsigned offset, unsigned mode);
+static inline struct bt_block *bt_find_in_page(struct bt_cache *c, const struct code_page *page, unsigned offset, unsigned mode)
+{
+	const struct bt_page *t = bt_page_at(c, page->host);
+
+	return t ? bt_cache_find(c, page->host + offset, NULL, bt_page_mode(page, t, mode)) : NULL;
+}
+
+/* ---- lookup.c */
+
 /* Where the jump cache may have it: here or in the slot beside. */
 static inline unsigned bt_jump_slot(uint64_t la)
 {

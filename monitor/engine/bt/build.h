@@ -254,6 +254,10 @@ void flow_ret(struct build *u, const struct op *o);
 void flow_indirect(struct build *u, const struct op *o);
 void flow_emit_cold(struct build *u, const struct cold *c);
 uint32_t link_id(const struct build *u, unsigned n);
+/* A jump that will be patched while others run it; returns where its displacement is. */
+uint8_t *emit_jump_whole(struct build *u);
+/* T0: the guest's RIP.  Out by this exit, which asks for the block's jump (where its displacement is) to be linked. */
+void emit_link_request(struct build *u, uint8_t *jump, const uint8_t *exit);
 
 /* ---- build.c */
 

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define IDLE_WRITES_MAX 64 /* then a page without translated code is data */
@@ -90,6 +91,12 @@ static struct bt_cache *create(struct vcpu *v, GError **error)
 	pthread_mutex_init(&c->lock, NULL);
 	c->ram = v->mem->ram;
 	c->several = v->count > 1;
+	if (getrandom(&c->multiplier, sizeof(c->multiplier), 0) != sizeof(c->multiplier)) {
+		fail_errno(error, SERAI_ERROR_HOST, errno, "random numbers");
+		free(c);
+		return NULL;
+	}
+	c->multiplier |= 1;
 	c->buckets = calloc(BT_BUCKETS, sizeof(*c->buckets));
 	c->build = calloc(1, sizeof(struct build));
 	c->page = mmap(NULL, page_records_size(c), PROT_READ | PROT_WRITE,
@@ -232,7 +239,7 @@ static void unlink_jump(struct bt_cache *c, struct bt_link *l)
 bool bt_cache_link(struct bt_cache *c, struct bt_link *l, struct bt_block *k)
 {
 	/* Whoever asks may come from what was evicted meanwhile: nobody would unlink it again. */
-	if (k->dead || c->region[(size_t)((uint8_t *)l - c->rw) / BT_REGION].gone)
+	if (k->dead || k->second || c->region[(size_t)((uint8_t *)l - c->rw) / BT_REGION].gone)
 		return false;
 	if (!l->to) {
 		l->to = k->guest;
@@ -354,7 +361,8 @@ static bool renew_thunks(struct vcpu *v, struct bt *b)
 {
 	struct bt_cache *c = b->cache;
 
-	evict_all(c);
+	if (!c->region[c->filling].gone)
+		evict_all(c);
 	take_notice(v, b);
 	if (!is_left(c, atomic_load(&c->epoch)))
 		return false;

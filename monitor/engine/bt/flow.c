@@ -34,11 +34,20 @@ uint32_t link_id(const struct build *u, unsigned n)
 	return u->c->filling * BT_LINKS + u->c->region[u->c->filling].links + n;
 }
 
-/* A jump that will be patched while others run it. */
-static uint8_t *emit_jump_whole(struct build *u)
+uint8_t *emit_jump_whole(struct build *u)
 {
 	emit_whole(&u->e, 1);
 	return emit_jmp_later(&u->e);
+}
+
+void emit_link_request(struct build *u, uint8_t *jump, const uint8_t *exit)
+{
+	struct emit *e = &u->e;
+
+	emit_patch(emit_lea_later(e, T1), (const uint8_t *)u->block);
+	emit_store_vcpu(e, 8, T1, offsetof(struct vcpu, bt.link_from));
+	emit_patch(emit_lea_later(e, T1), jump);
+	emit_jmp(e, exit);
 }
 
 /* Into another page: straight on where the link says so (struct bt_link), else by the jump cache. */
@@ -295,11 +304,10 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 			emit_jump_cache(u, c->op, COLD_LOOKUP, 0);
 			break;
 		}
-		lea = emit_lea_later(e, T1);
-		emit_patch(lea, link);
-		emit_jmp(e, u->c->exit_link[c->target <= c->op->offset || u->mode & BT_COUNT ? LINK_ANY
-				: u->uses_vectors                           ? LINK_FORWARD_VECTORS
-									    : LINK_FORWARD]);
+		emit_link_request(u, link,
+			u->c->exit_link[c->target <= c->op->offset || u->mode & BT_COUNT ? LINK_ANY
+					: u->uses_vectors                        ? LINK_FORWARD_VECTORS
+										 : LINK_FORWARD]);
 		break;
 	}
 }

@@ -188,20 +188,23 @@ static void link_page(struct vcpu *v, struct bt *b, struct bt_link *l, struct bt
 static void link_block(struct vcpu *v, struct bt *b, struct bt_block *k)
 {
 	struct bt_cache *c = b->cache;
-	const uint8_t *to = k->host_code;
+	const struct bt_block *from = v->bt.link_from;
+	const uint8_t *to;
 	uint8_t *at;
 
-	if (!v->bt.link || k->second)
+	if (!v->bt.link)
 		return;
 	at = c->rw + (v->bt.link - c->rx);
 	if (v->bt.link_kind == LINK_PAGE || v->bt.link_kind == LINK_GONE) {
 		link_page(v, b, (struct bt_link *)at, k);
 		return;
 	}
+	pthread_mutex_lock(&c->lock);
+	to = k->host_code;
 	if (v->bt.link_kind == LINK_FORWARD_VECTORS || (v->bt.link_kind == LINK_FORWARD && !k->uses_vectors))
 		to += k->skip;
-	pthread_mutex_lock(&c->lock);
-	if (!k->dead) {
+	/* What is mapped at the address, and the mode, may be others by now.  Both blocks must die together. */
+	if (!k->second && !from->dead && !k->dead && from->page == k->page && !((from->mode ^ k->mode) & ~BT_SINGLE)) {
 		c->stats.links++;
 		bt_cache_patch(c, at, to);
 	}
@@ -387,6 +390,8 @@ static void run_block(struct vcpu *v, struct bt *b)
 	update_context(v, b, mode);
 	k = find_block(v, b, mode);
 	v->bt.link = NULL;
+	if (k && (k->mode & BT_VIEW) && !b->views.installed->on) /* it went while the block was made */
+		return;
 	if (!k || (b->counting && b->in.left < bt_limit(v))) {
 		one_instruction(v, b, false);
 		return;
@@ -449,7 +454,6 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 			bt_window_note(v, b);
 		if (atomic_load_explicit(&v->attention, memory_order_relaxed)) {
 			v->bt.link = NULL;
-			bt_cache_catch_up(v, b);
 			if (v->cpl == 3)
 				view_heat(v, &b->views);
 			if (unlikely(b->window.on != atomic_load(&v->measure)))
@@ -459,6 +463,7 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 		}
 		if ((int64_t)b->in.left < b->least)
 			return VCPU_RAN_BUDGET;
+		bt_cache_catch_up(v, b);
 		if (!atomic_load_explicit(&v->attention, memory_order_relaxed))
 			run_block(v, b);
 	}
@@ -535,11 +540,11 @@ static bool bt_create(struct vcpu *v, GError **error)
 	if (!b)
 		return fail_errno(error, SERAI_ERROR_HOST, ENOMEM, "memory for the translator");
 	v->engine = &engine_bt;
-	if (!interp_init(v, &b->in, error) || !bt_cache_join(v, b, error))
-		return false;
 	if (getrandom(&b->random, sizeof(b->random), 0) != sizeof(b->random))
 		return fail_errno(error, SERAI_ERROR_HOST, errno, "random numbers");
-	views_create(v, &b->views);
+	if (!interp_init(v, &b->in, error) || !bt_cache_join(v, b, error))
+		return false;
+	views_create(v, &b->views, &b->cache->maps);
 	pthread_mutex_init(&b->window_lock, NULL);
 	v->code_written = written;
 	b->in.forget = forget;

@@ -14,7 +14,7 @@
 #define LARGE     (2ull << 20)
 #define PLACES    65536u
 #define PAGES_MAX 24000u
-#define MAPS_MAX  20000u /* in all views: each may take two of the host's (vm.max_map_count) */
+#define MAPS_MAX  20000u /* in all views of all vCPUs: each may take two of the host's (vm.max_map_count) */
 #define RUN_MAX_PAGES 16
 #define HOT       4          /* ticks */
 #define BUSY      16         /* exceptions since the last tick: memory is still being handed out */
@@ -160,7 +160,7 @@ static void empty(struct vcpu *v, struct views *s, struct view *w)
 	}
 	memset(w->index, 0, PLACES * sizeof(*w->index));
 	w->used = 0;
-	s->maps -= MIN_OF(s->maps, w->maps);
+	atomic_fetch_sub(s->maps, w->maps);
 	w->maps = 0;
 	w->dirty = w->full = false;
 }
@@ -232,9 +232,10 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 		return false;
 	if (!write && access_ram(v, la, TLB_WRITE, true, &other) == host)
 		write = true;
-	if (w->used + RUN_MAX_PAGES > PAGES_MAX || s->maps >= MAPS_MAX || (!seen_at(w, la) && !add_window(v, s, w, la)))
+	if (w->used + RUN_MAX_PAGES > PAGES_MAX || atomic_load(s->maps) >= MAPS_MAX || (!seen_at(w, la) && !add_window(v, s, w, la)))
 		goto full;
-	s->maps++, w->maps++;
+	atomic_fetch_add(s->maps, 1);
+	w->maps++;
 	first = large_page(v, &walk, host, la, write);
 	if (first) {
 		la &= ~(LARGE - 1);
@@ -335,8 +336,9 @@ static const struct tlb_watcher watcher = { forget_space, forget_page, forget_wr
 
 /* ---- life */
 
-void views_create(struct vcpu *v, struct views *s)
+void views_create(struct vcpu *v, struct views *s, _Atomic unsigned *maps)
 {
+	s->maps = maps;
 	s->nothing = reserve();
 	if (!s->nothing)
 		return;

@@ -46,7 +46,7 @@ struct view {
 struct views {
 	uint8_t *nothing; /* a window without pages; NULL: there are no views */
 	struct view of[TLB_SPACES];
-	unsigned maps;
+	_Atomic unsigned *maps; /* host mappings, of all vCPUs */
 	struct view *installed; /* that vcpu.bt.view shows */
 	uint32_t ticks;         /* that met user code */
 	uint64_t ticked;        /* host's nanoseconds: the last one */
@@ -56,7 +56,7 @@ struct views {
 };
 
 /* Host address space for a window without pages; without it there are no views. */
-void views_create(struct vcpu *v, struct views *s);
+void views_create(struct vcpu *v, struct views *s, _Atomic unsigned *maps);
 void views_destroy(struct vcpu *v, struct views *s);
 
 /* User code is running: does it deserve a view? */

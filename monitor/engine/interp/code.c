@@ -9,6 +9,7 @@
 #define PAGE_MAX   8192u
 #define BUCKETS    4096u
 #define POSTED_MAX 65536u
+#define FEW_MARKS  64 /* for more it is cheaper to forget all ways to write */
 #define INDEX_SIZE (PAGE_SIZE * sizeof(uint32_t))
 
 static void *reserve(size_t size)
@@ -104,17 +105,18 @@ void code_keep(struct vcpu *v, const uint8_t *host, uint64_t who)
 {
 	struct ram *ram = v->mem->ram;
 	uint64_t at = ram_offset(ram, host);
+	uint64_t others;
 	uint32_t writers;
 
 	if (!ram_contains(ram, host))
 		return;
 	vcpu_count(&v->stats.code_pages);
-	if (atomic_fetch_or(&ram->kept[at >> PAGE_SHIFT], who)) /* it was kept by others: nobody writes unseen */
-		return;
-	tlb_protect_host_page(v, host);
-	if (!v->first)
-		return;
+	others = atomic_fetch_or(&ram->kept[at >> PAGE_SHIFT], who);
 	writers = atomic_load(&ram->writers[at >> PAGE_SHIFT]);
+	if (!others || (writers & 1u << v->index))
+		tlb_protect_host_page(v, host);
+	if (others || !v->first) /* the others have been asked to give up their ways to write */
+		return;
 	for (unsigned n = 0; n < v->count; n++) {
 		struct vcpu *other = &v->first[n];
 
@@ -202,9 +204,10 @@ void code_post(struct code_cache *c, struct vcpu *v, uint64_t ram_offset, uint64
 }
 
 /* Somebody began to keep this page.  What this vCPU wrote there until now was told to nobody: tell it. */
-static void take_mark(struct vcpu *v, uint64_t ram_offset)
+static void take_mark(struct vcpu *v, uint64_t ram_offset, bool by_itself)
 {
-	tlb_protect_host_page(v, v->mem->ram->base + ram_offset);
+	if (by_itself)
+		tlb_protect_host_page(v, v->mem->ram->base + ram_offset);
 	atomic_fetch_and(&v->mem->ram->writers[ram_offset >> PAGE_SHIFT], ~(1u << v->index));
 	v->code_written(v, ram_offset, PAGE_SIZE);
 }
@@ -232,9 +235,11 @@ void code_take_posted(struct code_cache *c, struct vcpu *v)
 		forget_everywhere(v);
 	if (took.writes_lost)
 		code_cache_flush(c, v);
+	if (took.posted_count > FEW_MARKS)
+		tlb_flush_writes(v);
 	for (unsigned k = 0; k < took.posted_count; k++) {
 		if (!took.posted[k].len)
-			take_mark(v, took.posted[k].ram_offset);
+			take_mark(v, took.posted[k].ram_offset, took.posted_count <= FEW_MARKS);
 		else
 			code_written(c, v, took.posted[k].ram_offset, took.posted[k].len);
 	}

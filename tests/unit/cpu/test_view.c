@@ -19,6 +19,8 @@ static struct bt *bt_of(struct cpu_rig *r)
 	return r->v.engine_data;
 }
 
+static _Atomic unsigned maps;
+
 static struct cpu_rig *view_rig(void)
 {
 	struct cpu_rig *r = cpu_rig_new();
@@ -30,7 +32,7 @@ static struct cpu_rig *view_rig(void)
 	rig_put(r, PTE_AT, 8, 0x80000 | RIGHTS);
 	r->v.engine_data = calloc(1, sizeof(struct bt));
 	r->v.views_at_once = true;
-	views_create(&r->v, &bt_of(r)->views);
+	views_create(&r->v, &bt_of(r)->views, &maps);
 	assert_non_null(bt_of(r)->views.nothing);
 	return r;
 }
