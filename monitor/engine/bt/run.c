@@ -28,10 +28,10 @@ static uint64_t tsc_ahead(const struct vcpu *v)
 	return v->clock->tsc_origin - v->clock->host_origin + v->s.tsc_offset;
 }
 
-/* The interpreter does the instruction at RIP; counted: its block has it in its count already. */
+/* The interpreter does the instruction at RIP; counted: its block, if it counts, has it in its count already. */
 static void one_instruction(struct vcpu *v, struct bt *b, bool counted)
 {
-	b->held = b->in.left - !counted;
+	b->held = b->in.left - !(counted && b->counting);
 	b->in.left = 1;
 	b->stats.singles++;
 	interp_run_freely(v, &b->in, NULL);
