@@ -301,7 +301,7 @@ def smp_stress(serai):
 def smp_make(serai):
     """make -j4 on 4 vCPUs makes what it makes outside: the same objects where the compiler is the same, and programs
     that print the same; not in make test."""
-    told = check_userland(serai, ("make",), cpus=4)
+    told = check_userland(serai, ("make",), 20, cpus=4)
     with tempfile.TemporaryDirectory(prefix="serai-test-") as folder:
         shutil.copytree(HERE / "userland", folder, dirs_exist_ok=True)
         with open(os.path.join(folder, "told"), "w+", encoding="utf-8") as out:
