@@ -176,20 +176,18 @@ static void take_notice(struct vcpu *v, struct bt *b)
 	atomic_store(&b->seen, epoch);
 }
 
-void bt_cache_catch_up(struct vcpu *v, struct bt *b)
-{
-	if (likely(b->caught == atomic_load_explicit(&b->cache->epoch, memory_order_relaxed)))
-		return;
-	pthread_mutex_lock(&b->cache->lock);
-	take_notice(v, b);
-	pthread_mutex_unlock(&b->cache->lock);
-}
-
 void bt_cache_enter(struct vcpu *v, struct bt *b)
 {
 	pthread_mutex_lock(&b->cache->lock);
 	take_notice(v, b);
 	pthread_mutex_unlock(&b->cache->lock);
+}
+
+void bt_cache_catch_up(struct vcpu *v, struct bt *b)
+{
+	if (likely(b->caught == atomic_load_explicit(&b->cache->epoch, memory_order_relaxed)))
+		return;
+	bt_cache_enter(v, b);
 }
 
 void bt_cache_exit(struct bt *b)

@@ -60,45 +60,28 @@ CMPXCHG(4, uint32_t, "l")
 CMPXCHG(8, uint64_t, "q")
 
 /* Both halves count, and must stay equal but for what the carry of neither does. */
-static uint64_t cmpxchg8b(uint8_t *p, uint64_t times, int me)
-{
-	uint64_t wrong = 0;
-
-	(void)me;
-	while (times--) {
-		uint32_t low = 0, high = 0;
-		uint8_t done;
-
-		do {
-			__asm__ volatile("lock cmpxchg8b (%3)\n\tsetz %2"
-					 : "+a"(low), "+d"(high), "=&q"(done)
-					 : "r"(p), "b"(low + 1), "c"(high + 1)
-					 : "memory", "cc");
-			wrong += low != high;
-		} while (!done);
+#define CMPXCHG_PAIR(NAME, TYPE) \
+	static uint64_t NAME(uint8_t *p, uint64_t times, int me) \
+	{ \
+		uint64_t wrong = 0; \
+\
+		(void)me; \
+		while (times--) { \
+			TYPE low = 0, high = 0; \
+			uint8_t done; \
+\
+			do { \
+				__asm__ volatile("lock " #NAME " (%3)\n\tsetz %2" \
+						 : "+a"(low), "+d"(high), "=&q"(done) \
+						 : "r"(p), "b"((TYPE)(low + 1)), "c"((TYPE)(high + 1)) \
+						 : "memory", "cc"); \
+				wrong += low != high; \
+			} while (!done); \
+		} \
+		return wrong; \
 	}
-	return wrong;
-}
-
-static uint64_t cmpxchg16b(uint8_t *p, uint64_t times, int me)
-{
-	uint64_t wrong = 0;
-
-	(void)me;
-	while (times--) {
-		uint64_t low = 0, high = 0;
-		uint8_t done;
-
-		do {
-			__asm__ volatile("lock cmpxchg16b (%3)\n\tsetz %2"
-					 : "+a"(low), "+d"(high), "=&q"(done)
-					 : "r"(p), "b"(low + 1), "c"(high + 1)
-					 : "memory", "cc");
-			wrong += low != high;
-		} while (!done);
-	}
-	return wrong;
-}
+CMPXCHG_PAIR(cmpxchg8b, uint32_t)
+CMPXCHG_PAIR(cmpxchg16b, uint64_t)
 
 /* A bit of one's own: set, cleared, flipped; CF must be what this thread left. */
 #define OWN_BIT(NAME, TEXT, TYPE) \

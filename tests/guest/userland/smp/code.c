@@ -46,27 +46,10 @@ struct run {
 
 static void serialize(bool iret)
 {
-	uint32_t a = 0, b, c = 0, d;
-	uint64_t kept, s;
-
-	if (!iret) {
-		__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
-		return;
-	}
-	__asm__ volatile("mov %%rsp, %0\n\t"
-			 "mov %%ss, %k1\n\t"
-			 "push %1\n\t"
-			 "push %0\n\t"
-			 "pushfq\n\t"
-			 "mov %%cs, %k1\n\t"
-			 "push %1\n\t"
-			 "lea 1f(%%rip), %1\n\t"
-			 "push %1\n\t"
-			 "iretq\n"
-			 "1:"
-			 : "=&r"(kept), "=&r"(s)
-			 :
-			 : "memory", "cc");
+	if (iret)
+		interrupt_return();
+	else
+		cpuid();
 }
 
 static uint32_t call(const uint8_t *code)

@@ -34,8 +34,6 @@
 	FORM(cmpxchg8b, 8, 1) \
 	FORM(cmpxchg16b, 16, 1)
 
-#define INLINE static inline __attribute__((always_inline))
-
 #define PLAIN_FORM(NAME, TYPE, MOV) \
 	INLINE void store_##NAME(void *p, uint64_t v) \
 	{ \

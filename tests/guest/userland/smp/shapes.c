@@ -49,33 +49,6 @@ INLINE void exchanged(void)
 	__asm__ volatile("xchg %0, %1" : "+r"(v), "=m"(other) : : "memory");
 }
 
-INLINE void cpuid(void)
-{
-	uint32_t a = 0, b, c = 0, d;
-
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
-}
-
-INLINE void interrupt_return(void)
-{
-	uint64_t kept, s;
-
-	__asm__ volatile("mov %%rsp, %0\n\t"
-			 "mov %%ss, %k1\n\t"
-			 "push %1\n\t"
-			 "push %0\n\t"
-			 "pushfq\n\t"
-			 "mov %%cs, %k1\n\t"
-			 "push %1\n\t"
-			 "lea 1f(%%rip), %1\n\t"
-			 "push %1\n\t"
-			 "iretq\n"
-			 "1:"
-			 : "=&r"(kept), "=&r"(s)
-			 :
-			 : "memory", "cc");
-}
-
 #define PROGRAM(F, NAME, BODY) \
 	static void F##_##NAME(void *x, void *y, uint64_t *r) \
 	{ \

@@ -118,4 +118,34 @@ void test_code(void);
 void test_map(void);
 void test_time(void);
 
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE void cpuid(void)
+{
+	uint32_t a = 0, b, c = 0, d;
+
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
+}
+
+/* To the next instruction, by way of IRET. */
+INLINE void interrupt_return(void)
+{
+	uint64_t kept, s;
+
+	__asm__ volatile("mov %%rsp, %0\n\t"
+			 "mov %%ss, %k1\n\t"
+			 "push %1\n\t"
+			 "push %0\n\t"
+			 "pushfq\n\t"
+			 "mov %%cs, %k1\n\t"
+			 "push %1\n\t"
+			 "lea 1f(%%rip), %1\n\t"
+			 "push %1\n\t"
+			 "iretq\n"
+			 "1:"
+			 : "=&r"(kept), "=&r"(s)
+			 :
+			 : "memory", "cc");
+}
+
 #endif
