@@ -213,9 +213,17 @@ static unsigned part_of(uint64_t la, unsigned len)
 	return n;
 }
 
+#define OPERAND_MAX 64 /* larger ones are images, and no other processor minds how they are moved */
+
 /* Bytes within one page. */
 static void copy_piece(struct vcpu *v, const struct target *t, uint64_t la, uint8_t *buf, unsigned len, bool write)
 {
+	if (t->host && len > OPERAND_MAX) {
+		ram_copy(write ? t->host : buf, write ? buf : t->host, len);
+		if (write)
+			lin_written(v, t->host, len);
+		return;
+	}
 	for (unsigned done = 0, n; done < len; done += n) {
 		uint64_t value;
 

@@ -108,4 +108,10 @@ static inline void ram_store(void *p, unsigned size, uint64_t v)
 	}
 }
 
+/* Any number of bytes to or from guest memory, each once, in no order. */
+static inline void ram_copy(void *to, const void *from, size_t len)
+{
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(len) : : "memory");
+}
+
 #endif
