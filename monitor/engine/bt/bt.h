@@ -128,6 +128,8 @@ struct bt_point {
 	bool flags;          /* the guest's are in the host's */
 };
 
+#define BT_CONTEXT_BITS 6
+
 struct bt_context {
 	uint64_t generation, tag; /* tag 0: none */
 	uint32_t mode;
@@ -227,7 +229,7 @@ struct bt {
 	bool unbound; /* what it counts for is a window only */
 	struct views views;
 	struct bt_page *faulty; /* too many of its accesses faulted */
-	struct bt_context contexts[64];
+	struct bt_context contexts[2][1u << BT_CONTEXT_BITS]; /* of user code, of the kernel: it must not lose its own to processes */
 	uint32_t context_count;
 	uint64_t random; /* a state to draw from */
 	struct bt_stats {

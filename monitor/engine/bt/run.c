@@ -154,7 +154,8 @@ static uint64_t new_context(struct vcpu *v, struct bt *b)
 static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 {
 	uint64_t generation = tlb_code_generation(v);
-	struct bt_context *c = &b->contexts[(generation * 31 + mode) % ARRAY_LEN(b->contexts)];
+	uint64_t hash = (generation * 31 + mode) * 0x9e3779b97f4a7c15ull;
+	struct bt_context *c = &b->contexts[mode & BT_SUPER ? 1 : 0][hash >> (64 - BT_CONTEXT_BITS)];
 
 	if (unlikely(c->generation != generation || c->mode != mode || !c->tag))
 		*c = (struct bt_context){ .generation = generation, .mode = mode, .tag = new_context(v, b) };
