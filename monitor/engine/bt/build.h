@@ -109,6 +109,7 @@ struct cold {
 	struct bt_miss miss;
 	int64_t target; /* exit: offset of the next instruction from the page's start */
 	uint32_t site;  /* its number; COLD_PAGE: the link's, from the block's first */
+	bool saves;     /* exit: the flags are still to be saved */
 	bool here;      /* site: the block goes on where the instruction ends */
 	bool tagged;    /* lookup: T0 is a tag */
 };

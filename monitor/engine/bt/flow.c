@@ -128,11 +128,17 @@ void flow_exit(struct build *u, int64_t target)
 /* The condition code of a Jcc is the low half of its opcode. */
 void flow_jcc(struct build *u, const struct op *o)
 {
+	bool forward = o->target > o->offset;
+	struct cold *c;
+
 	flush_sp(u);
 	flags_to_host(u);
-	flags_to_memory(u, o->target_live);
+	if (!forward) /* those are mostly taken: no jump more for them */
+		flags_to_memory(u, o->target_live);
 	emit_whole(&u->e, 2);
-	add_cold(u, COLD_EXIT, emit_jcc_later(&u->e, o->d.in.opcode & 15), o)->target = o->target;
+	c = add_cold(u, COLD_EXIT, emit_jcc_later(&u->e, o->d.in.opcode & 15), o);
+	c->target = o->target;
+	c->saves = forward && o->target_live && u->flags == FLAGS_HOST;
 }
 
 void flow_loop(struct build *u, const struct op *o)
@@ -290,7 +296,9 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 		break;
 	default:
 		link = c->from;
-		if (u->mode & BT_COUNT && rest_behind(u, c->op)) { /* what is linked is a jump behind this */
+		if (c->saves || (u->mode & BT_COUNT && rest_behind(u, c->op))) { /* what is linked is a jump behind this */
+			if (c->saves)
+				emit_save_flags(e);
 			emit_uncount(u, rest_behind(u, c->op));
 			link = emit_jump_whole(u);
 			emit_patch(link, e->at);

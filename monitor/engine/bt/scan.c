@@ -10,6 +10,7 @@
 #include "monitor/cpu/rows.h"
 
 #define NARROW_GROUP 1024 /* bytes that a group may span */
+#define WIDE_GROUP   (1ll << 30) /* in a view: its guards are wider (view.c) */
 
 bool is_jcc(ZydisMnemonic m)
 {
@@ -266,12 +267,13 @@ static bool same_key(const struct access *a, const struct access *k)
 	       a->narrow == k->narrow && (!segment || a->seg == k->seg);
 }
 
-static bool join(struct group *g, const struct access *a)
+static bool join(const struct build *u, struct group *g, const struct access *a)
 {
 	int64_t low = MIN_OF(g->low, a->disp), high = MAX_OF(g->high, a->disp + a->size);
+	bool view = u->mode & BT_VIEW;
 
-	if (!same_key(a, &g->key) || high - low > NARROW_GROUP || (g->sealed && g->kind != a->kind &&
-									  a->kind == TLB_WRITE))
+	if (!same_key(a, &g->key) || high - low > (view ? WIDE_GROUP : NARROW_GROUP) ||
+		(!view && g->sealed && g->kind != a->kind && a->kind == TLB_WRITE))
 		return false;
 	g->low = low;
 	g->high = high;
@@ -292,7 +294,7 @@ static void find_groups(struct build *u)
 
 			if (a->disp != (int32_t)a->disp || a->bits || o->kind == K_STRING)
 				continue;
-			while (g < u->groups && !join(&u->group[g], a))
+			while (g < u->groups && !join(u, &u->group[g], a))
 				g++;
 			if (g == u->groups) {
 				if (g == GROUPS_MAX)
