@@ -85,9 +85,9 @@ static struct target translate(struct vcpu *v, uint64_t la, unsigned access)
 	return t;
 }
 
-uint8_t *access_ram(struct vcpu *v, uint64_t la, enum tlb_kind kind, bool soft, struct page_walk *w)
+uint8_t *access_ram(struct vcpu *v, uint64_t la, enum tlb_kind kind, unsigned who, struct page_walk *w)
 {
-	unsigned access = ACC_USER | (kind == TLB_WRITE ? ACC_WRITE : 0) | (soft ? ACC_SOFT : 0);
+	unsigned access = who | (kind == TLB_WRITE ? ACC_WRITE : 0);
 	struct ram *ram = v->mem->ram;
 	uint8_t *host;
 
@@ -98,7 +98,7 @@ uint8_t *access_ram(struct vcpu *v, uint64_t la, enum tlb_kind kind, bool soft, 
 		return NULL; /* a device, or what is written goes elsewhere */
 	if (kind == TLB_WRITE && !may_write_freely(v, host))
 		return NULL;
-	tlb_fill(v, TLB_USER, kind, la, (uintptr_t)host - la, (struct tlb_page){ w->page_size, w->global });
+	tlb_fill(v, view_of(v, access), kind, la, (uintptr_t)host - la, (struct tlb_page){ w->page_size, w->global });
 	return host;
 }
 

@@ -82,10 +82,11 @@ bool access_has_apic(const struct vcpu *v, uint64_t gpa, uint64_t size);
 struct page_walk;
 
 /*
- * The RAM that user code's access of this kind at la reaches, and the TLB knows it from then on; NULL: it faults, or is
- * one that must be seen.  Sets A and D as the access does; soft: it may never come, so NULL where it would have to.
+ * The RAM that an access of this kind at la reaches, by user code (ACC_USER) or by the kernel with SMAP closed
+ * (ACC_IMPLICIT), and the TLB knows it from then on; NULL: it faults, or is one that must be seen.  Sets A and D as the
+ * access does; with ACC_SOFT it may never come, so NULL where it would have to.
  */
-uint8_t *access_ram(struct vcpu *v, uint64_t la, enum tlb_kind kind, bool soft, struct page_walk *w);
+uint8_t *access_ram(struct vcpu *v, uint64_t la, enum tlb_kind kind, unsigned who, struct page_walk *w);
 
 /* ---- the processor's own accesses: supervisor, whatever the CPL
  * ------------------------------------------------ */

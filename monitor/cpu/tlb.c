@@ -121,6 +121,7 @@ void tlb_flush_all(struct vcpu *v)
 		t->space[k].used = 0;
 		watcher_space(v, k);
 	}
+	watcher_space(v, TLB_KERNEL);
 	forget_quick(v);
 	new_generations(t);
 	t->local_count = 0;
@@ -314,6 +315,7 @@ void tlb_flush_writes(struct vcpu *v)
 		flush_table(&t->space[k].table[TLB_WRITE]);
 		watcher_space(v, k);
 	}
+	watcher_space(v, TLB_KERNEL);
 	forget_quick(v);
 }
 

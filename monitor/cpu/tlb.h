@@ -22,6 +22,7 @@
 #define TLB_BITS   14
 #define TLB_SIZE   (1u << TLB_BITS)
 #define TLB_SPACES 8
+#define TLB_KERNEL TLB_SPACES /* what all have in common: global pages of the supervisor */
 #define TLB_LOCALS 512
 #define TLB_LARGES 1024
 

@@ -139,8 +139,8 @@ struct vcpu;
 
 /*
  * For an engine that keeps more of what the TLB says than its tables.  From the call on it may no longer be used:
- * everything user code sees in a space (TLB_SPACES of them); the page at la, or its 2 MiB, in any space; ways to write
- * to a page of RAM.
+ * everything user code sees in a space (TLB_SPACES of them), or the kernel of global pages (TLB_KERNEL); the page at la,
+ * or its 2 MiB, in any space; ways to write to a page of RAM.
  */
 struct tlb_watcher {
 	void (*space)(struct vcpu *v, unsigned space);
@@ -225,7 +225,8 @@ struct vcpu {
 		uint32_t quick_list[VCPU_QUICK_LIST]; /* places in use; with more than it holds, all may be */
 		uint64_t quick_count;                 /* that were noted there */
 		bool quick_middle; /* some may be of CPL 1 or 2, which sees more than CPL 3 */
-		uint64_t view[VCPU_VIEW]; /* view.c: host address - linear address, by the address's bits 47..40 */
+		/* view.c: host address - linear address, by the address's bits 47..40: for user code, for the kernel. */
+		uint64_t view[2][VCPU_VIEW];
 		uint64_t slot[16];   /* host addresses that groups of accesses were looked up for */
 		uint64_t temp;       /* within one instruction */
 		uint64_t string[2];  /* the same, of string instructions */

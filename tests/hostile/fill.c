@@ -125,7 +125,7 @@ static uint64_t far_address(const struct world *w, struct rng *r)
 	}
 }
 
-uint64_t wild_address(const struct world *w, struct rng *r)
+static uint64_t near_address(const struct world *w, struct rng *r)
 {
 	unsigned k = rng_below(r, 100);
 
@@ -148,4 +148,11 @@ uint64_t wild_address(const struct world *w, struct rng *r)
 	if (k < 84)
 		return rng_below(r, 0x1000);
 	return far_address(w, r);
+}
+
+uint64_t wild_address(const struct world *w, struct rng *r)
+{
+	bool high = w->mode == MODE_64 && CHANCE(40);
+
+	return near_address(w, r) + (high ? WORLD_HIGH : 0);
 }

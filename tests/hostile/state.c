@@ -4,7 +4,8 @@
  *
  * Linear addresses from 0 are physical ones (paged: with some pages missing, read-only, not executable, or
  * worse); the 2 MiB behind lead anywhere.  In 64-bit mode data lie on both sides of the canonical hole and at
- * both ends of the address space, and the supervisor has all memory at HIGH.
+ * both ends of the address space, and the supervisor has all memory at WORLD_HIGH, mostly global, and behind it pages
+ * of its own.
  */
 #include "tests/hostile/world.h"
 
@@ -12,8 +13,7 @@
 
 #include <string.h>
 
-#define HIGH      0xffff960000000000ull
-#define HIGH_SLOT 300 /* of the PML4 */
+#define HIGH_SLOT 300 /* of the PML4: WORLD_HIGH */
 
 #define PAGE_PDPT      2
 #define PAGE_PD        3
@@ -98,7 +98,8 @@ static void build_tables_64(struct world *w, struct rng *r, unsigned wrong)
 	put(w, GPA(PAGE_PML4), 8, GPA(PAGE_PDPT) | dir);
 	put(w, GPA(PAGE_PML4) + 8 * HIGH_SLOT, 8, GPA(PAGE_HIGH_PDPT) | PTE_P | PTE_W);
 	put(w, GPA(PAGE_HIGH_PDPT), 8, GPA(PAGE_HIGH_PD) | PTE_P | PTE_W);
-	put(w, GPA(PAGE_HIGH_PD), 8, PTE_P | PTE_W | PTE_PS);
+	put(w, GPA(PAGE_HIGH_PD), 8, PTE_P | PTE_W | PTE_PS | (CHANCE(80) ? PTE_G : 0));
+	put(w, GPA(PAGE_HIGH_PD) + 8, 8, GPA(PAGE_EDGE_PT) | dir);
 	put(w, GPA(PAGE_PDPT), 8, GPA(PAGE_PD) | dir);
 	put(w, GPA(PAGE_PD), 8, GPA(PAGE_PT) | dir);
 	put(w, GPA(PAGE_PD) + 8, 8, GPA(PAGE_PT_MORE) | dir);
@@ -110,6 +111,12 @@ static void build_tables_64(struct world *w, struct rng *r, unsigned wrong)
 	build_leaves(w, r, PAGE_PT, RAM_PAGES + 0x100, wrong);
 	build_leaves(w, r, PAGE_PT_MORE, 0, wrong);
 	build_leaves(w, r, PAGE_EDGE_PT, 0, wrong);
+	for (unsigned i = 0; i < 512; i++) {
+		uint64_t at = GPA(PAGE_EDGE_PT) + 8 * i, e = phys_read_le(&w->mem, at, 8);
+
+		if (CHANCE(60))
+			put(w, at, 8, (e & ~PTE_U) | PTE_G);
+	}
 }
 
 static void build_tables_32(struct world *w, struct rng *r, unsigned wrong)
@@ -128,7 +135,7 @@ static void build_tables_32(struct world *w, struct rng *r, unsigned wrong)
 
 static uint64_t table_base(const struct world *w)
 {
-	return is_long(w) ? HIGH : 0;
+	return is_long(w) ? WORLD_HIGH : 0;
 }
 
 static void build_descriptors(struct world *w, struct rng *r)

@@ -18,6 +18,7 @@
 
 /* RAM by page; guest-physical addresses are the same but where nothing or a device is. */
 #define RAM_PAGES  128
+#define WORLD_HIGH 0xffff960000000000ull /* where the supervisor has all memory in 64-bit mode */
 #define PAGE_IVT   0 /* real mode's vectors */
 #define PAGE_PML4  1 /* page tables: tables.c */
 #define PAGE_GDT   9

@@ -275,14 +275,15 @@ static struct host_mem operand(struct build *u, const struct access *a, int64_t 
 
 static bool through_view(const struct build *u, const struct access *a)
 {
-	return (u->mode & BT_VIEW) && !a->bits;
+	return (u->mode & BT_VIEW) && !a->bits && !a->user;
 }
 
 /* T1 <- what lies between the linear address in a register and the host's.  No flags are lost. */
 static void emit_delta(struct build *u, unsigned reg)
 {
 	static const uint8_t movzx[] = { 0x45, 0x0f, 0xb6, 0xff }; /* movzx t1d, t1b */
-	struct host_mem entry = { H_NONE, T1, 3, true, (int32_t)offsetof(struct vcpu, bt.view) };
+	struct host_mem entry = { H_NONE, T1, 3, true,
+		(int32_t)(u->mode & BT_SUPER ? offsetof(struct vcpu, bt.view[1]) : offsetof(struct vcpu, bt.view[0])) };
 
 	emit_rorx(&u->e, 8, T1, reg, VIEW_SHIFT);
 	emit_bytes(&u->e, movzx, sizeof(movzx));

@@ -49,7 +49,7 @@ enum bt_mode { BT_NONE, BT_64, BT_32 };
 #define BT_WRITABLE 0x800u /* the guest may write the page: what follows a store may not be what it was */
 #define BT_PRECISE  0x100u /* flags are right wherever they can be seen, not only where they are used */
 #define BT_TALLY    0x2000u /* each block counts how often it runs */
-#define BT_VIEW     0x4000u /* CPL 3: memory is reached through a view (view.h) */
+#define BT_VIEW     0x4000u /* CPL 3 or 0: memory is reached through a view (view.h) */
 
 struct bt_block;
 
@@ -62,7 +62,7 @@ struct bt_page {
 	uint8_t idle_writes;     /* writes since something was made from it */
 	bool kept;               /* it is marked in ram.kept */
 	_Atomic bool no_view;    /* its accesses fault too often to go through a view */
-	_Atomic uint16_t view_faults; /* in this tick */
+	_Atomic uint16_t view_faults; /* since this tick */
 	_Atomic uint32_t view_tick;
 };
 

@@ -58,6 +58,7 @@ struct access {
 	uint16_t vid[2]; /* the values of base and index when the instruction runs */
 	int64_t disp;
 	uint8_t bits;  /* bit string: the register with the bit's number, and 1; 0: it is none */
+	bool user;     /* the kernel's, between STAC and CLAC: its view has no user memory */
 	uint8_t unit;  /* and the bytes that are looked at, as a shift */
 	int64_t now; /* how far base and index have moved from those values' origins */
 };

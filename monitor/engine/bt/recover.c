@@ -15,7 +15,8 @@
 #include <signal.h>
 #include <ucontext.h>
 
-#define VIEW_FAULTS_MAX 64 /* in a tick */
+#define VIEW_FAULTS_MAX 64 /* in so many ticks: of user code, of the kernel */
+static const uint32_t ticks_of[2] = { 1, 64 };
 
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM (1U << 31)
@@ -66,10 +67,12 @@ static bool was_mapped(struct vcpu *v, const ucontext_t *uc)
 }
 
 /* One that cannot be mapped: a page of code that does so often is better off with look-ups. */
-static void note_fault(struct bt *b, struct bt_page *page)
+static void note_fault(struct bt *b, struct bt_page *page, bool kernel)
 {
-	if (atomic_exchange(&page->view_tick, b->views.ticks) != b->views.ticks)
+	if (b->views.ticks - atomic_load(&page->view_tick) >= ticks_of[kernel]) {
+		atomic_store(&page->view_tick, b->views.ticks);
 		atomic_store(&page->view_faults, 0);
+	}
 	if (atomic_fetch_add(&page->view_faults, 1) >= VIEW_FAULTS_MAX)
 		b->faulty = page;
 }
@@ -104,7 +107,7 @@ int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 		if (k->mode & BT_VIEW) {
 			view_missing(v, &b->views, (uintptr_t)uc->uc_mcontext.gregs[REG_CR2]);
 			b->views.refusals++;
-			note_fault(b, k->page);
+			note_fault(b, k->page, k->mode & BT_SUPER);
 		}
 		return INTERP_AGAIN;
 	}

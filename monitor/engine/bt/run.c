@@ -160,7 +160,7 @@ static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 	if (unlikely(c->generation != generation || c->mode != mode || !c->tag))
 		*c = (struct bt_context){ .generation = generation, .mode = mode, .tag = new_context(v, b) };
 	v->bt.context = c->tag;
-	if (mode & BT_VIEW)
+	if ((mode & (BT_VIEW | BT_SUPER)) == BT_VIEW)
 		view_install(v, &b->views);
 }
 
@@ -294,8 +294,7 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 static unsigned extra_mode(struct vcpu *v, struct bt *b)
 {
 	unsigned smap = !v->cpl && (v->s.cr4 & CR4_SMAP) && v->view != TLB_CHECKED ? BT_SMAP : 0;
-
-	unsigned view = v->view == TLB_USER && v->code_size == CODE_64 && view_is_on(v, &b->views) ? BT_VIEW : 0;
+	unsigned view = view_is_possible(v) && view_is_on(v, &b->views) ? BT_VIEW : 0;
 
 	return smap | view | (v->cpl ? 0 : BT_SUPER) | ((v->cpl && (v->s.cr4 & CR4_TSD)) || v->outside ? 0 : BT_TSC) |
 	       (b->counting ? BT_COUNT : 0) | (b->window.on ? BT_TALLY : 0) | (v->precise_flags ? BT_PRECISE : 0);
@@ -347,6 +346,12 @@ static bool go_on(struct vcpu *v)
 	return true;
 }
 
+/* POPF may have asked for alignment checks, the kernel have flushed its TLB. */
+static bool view_stays(struct vcpu *v, struct bt *b)
+{
+	return view_is_possible(v) && view_current(v, &b->views)->on;
+}
+
 int bt_call_site(struct vcpu *v, const struct bt_site *site)
 {
 	struct bt *b = v->engine_data;
@@ -358,7 +363,7 @@ int bt_call_site(struct vcpu *v, const struct bt_site *site)
 	r = site->insn.exec(v, &site->insn);
 	v->bt.tsc_ahead = tsc_ahead(v);
 	if (likely(r == INSN_NEXT) && !site->leaves && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed)) &&
-		likely(!(b->mode & BT_VIEW) || v->view == TLB_USER)) { /* POPF may have asked for alignment checks */
+		likely(!(b->mode & BT_VIEW) || view_stays(v, b))) {
 		v->bt.rest = 0;
 		return 0;
 	}
@@ -391,7 +396,7 @@ static void run_block(struct vcpu *v, struct bt *b)
 	update_context(v, b, mode);
 	k = find_block(v, b, mode);
 	v->bt.link = NULL;
-	if (k && (k->mode & BT_VIEW) && !b->views.installed->on) /* it went while the block was made */
+	if (k && (k->mode & BT_VIEW) && !view_current(v, &b->views)->on) /* it went while the block was made */
 		return;
 	if (!k || (b->counting && b->in.left < bt_limit(v))) {
 		one_instruction(v, b, false);
@@ -455,8 +460,7 @@ static enum vcpu_exit loop(struct vcpu *v, struct bt *b)
 			bt_window_note(v, b);
 		if (atomic_load_explicit(&v->attention, memory_order_relaxed)) {
 			v->bt.link = NULL;
-			if (v->cpl == 3)
-				view_heat(v, &b->views);
+			view_heat(v, &b->views);
 			if (unlikely(b->window.on != atomic_load(&v->measure)))
 				bt_window_switch(v, b);
 			if (interp_attend(v, &b->in, &why))

@@ -31,6 +31,7 @@ struct values {
 	uint16_t small;   /* a bit per register that lies between -2^32 and 2^32 */
 	int64_t moved[18];
 	uint16_t next;
+	bool open;        /* SMAP lets the kernel access user memory */
 };
 
 static void new_value(struct values *w, unsigned n)
@@ -150,10 +151,13 @@ static void after(struct build *u, struct values *w, const struct op *o)
 
 	note_small(w, o);
 	switch (o->kind) {
-	case K_SITE:
 	case K_SMAP:
-	case K_SWAPGS:
 	case K_POPF: /* EFLAGS.AC may close what was open */
+		w->open = o->d.in.mnemonic == ZYDIS_MNEMONIC_STAC;
+		forget_values(w);
+		return;
+	case K_SITE:
+	case K_SWAPGS:
 		forget_values(w);
 		return;
 	case K_PUSH:
@@ -190,6 +194,7 @@ static void after(struct build *u, struct values *w, const struct op *o)
 static void add_access(struct build *u, struct op *o, const struct values *w, struct access a)
 {
 	a.group = -1;
+	a.user = w->open;
 	a.small = (u->mode & BT_VIEW) && a.index < 16 && (w->small & 1u << a.index) && a.base < 16 && !a.narrow &&
 		  a.seg != S_FS && a.seg != S_GS && !a.bits;
 	a.vid[0] = w->vid[a.base];
@@ -292,7 +297,7 @@ static void find_groups(struct build *u)
 			struct access *a = &o->access[k];
 			unsigned g = 0;
 
-			if (a->disp != (int32_t)a->disp || a->bits || o->kind == K_STRING)
+			if (a->disp != (int32_t)a->disp || a->bits || a->user || o->kind == K_STRING)
 				continue;
 			while (g < u->groups && !join(u, &u->group[g], a))
 				g++;

@@ -25,6 +25,7 @@
 #define RESUME    100
 #define WALKS     200        /* of the page tables, for the price of a fault */
 #define WRONG_MAX 64
+#define SPARED_MAX 24        /* pages of a large one that are not to be written */
 #define EARLY_MAX 256        /* pages mapped before they fault */
 
 /* What a mapped page or large page is found by: linear address | KEY_USED | flags; KEY_GONE: it was one. */
@@ -97,9 +98,31 @@ static void tidy(struct view *w)
 
 /* ---- windows */
 
+static unsigned terabyte(uint64_t la)
+{
+	return (unsigned)(la >> VIEW_SHIFT) % VCPU_VIEW;
+}
+
+/* Its first address: canonical ones alone lead into its window. */
+static uint64_t terabyte_start(unsigned which)
+{
+	return (uint64_t)((int64_t)((uint64_t)which << 56) >> (56 - VIEW_SHIFT));
+}
+
 static uint64_t delta(const uint8_t *base, unsigned which)
 {
-	return (uintptr_t)base - ((uint64_t)which << VIEW_SHIFT);
+	return (uintptr_t)base - terabyte_start(which);
+}
+
+/* Does the address lie in its half? */
+static bool is_for(const struct view *w, uint64_t la)
+{
+	return w->kernel ? la >= -HALF : la < HALF;
+}
+
+static unsigned who(const struct view *w)
+{
+	return w->kernel ? ACC_IMPLICIT : ACC_USER;
 }
 
 static uint8_t *reserve(void)
@@ -124,26 +147,31 @@ static bool unmap(uint8_t *at, uint64_t size)
 static uint8_t *seen_at(const struct view *w, uint64_t la)
 {
 	for (unsigned n = 0; n < w->windows; n++) {
-		if (w->window[n].which == la >> VIEW_SHIFT)
+		if (w->window[n].which == terabyte(la))
 			return w->window[n].base + (la & (WINDOW - 1));
 	}
 	return NULL;
 }
 
+/* Where code looks, if it is this view's that it looks through now. */
+static void lead_to(struct vcpu *v, const struct views *s, const struct view *w, unsigned which, const uint8_t *base)
+{
+	if (w->kernel || s->installed == w)
+		v->bt.view[w->kernel][which] = delta(base, which);
+}
+
 static bool add_window(struct vcpu *v, struct views *s, struct view *w, uint64_t la)
 {
-	unsigned which = (unsigned)(la >> VIEW_SHIFT);
 	uint8_t *base;
 
-	if (la >= HALF || w->windows == VIEW_WINDOWS)
+	if (!is_for(w, la) || w->windows == VIEW_WINDOWS)
 		return false;
 	base = reserve();
 	if (!base)
 		return false;
-	w->window[w->windows].which = which;
+	w->window[w->windows].which = terabyte(la);
 	w->window[w->windows++].base = base;
-	if (s->installed == w)
-		v->bt.view[which] = delta(base, which);
+	lead_to(v, s, w, terabyte(la), base);
 	return true;
 }
 
@@ -154,8 +182,7 @@ static void empty(struct vcpu *v, struct views *s, struct view *w)
 		if (unmap(w->window[n].base, WINDOW))
 			continue;
 		release(w->window[n].base);
-		if (s->installed == w)
-			v->bt.view[w->window[n].which] = delta(s->nothing, w->window[n].which);
+		lead_to(v, s, w, w->window[n].which, s->nothing);
 		w->window[n--] = w->window[--w->windows];
 	}
 	memset(w->index, 0, PLACES * sizeof(*w->index));
@@ -175,13 +202,17 @@ static void turn_off(struct view *w)
 
 /* ---- mapping */
 
-/* All of a large page, where it is plain RAM; NULL: it is not. */
-static const uint8_t *large_page(struct vcpu *v, const struct page_walk *walk, const uint8_t *host, uint64_t la,
-	bool write)
+/*
+ * All of a large page, where it is plain RAM; NULL: it is not.  To be written, none of its pages may be kept; the
+ * kernel's may have some, which stay out of it (spare_kept): its map of all memory has code everywhere.
+ */
+static const uint8_t *large_page(struct vcpu *v, const struct view *w, const struct page_walk *walk, const uint8_t *host,
+	uint64_t la, bool write)
 {
 	struct ram *ram = v->mem->ram;
 	uint64_t gpa = walk->gpa & ~(LARGE - 1);
 	const uint8_t *first = host - (la & (LARGE - 1));
+	unsigned kept = 0;
 
 	if (walk->page_size < LARGE || access_has_apic(v, gpa, LARGE) || !ram_contains(ram, first) ||
 		!ram_contains(ram, first + LARGE - 1) || phys_host(v, gpa, false) != first ||
@@ -191,10 +222,15 @@ static const uint8_t *large_page(struct vcpu *v, const struct page_walk *walk, c
 	for (uint64_t n = 0; write && n < LARGE / PAGE_SIZE; n++) {
 		if (v->count > 1)
 			ram_note_writer(ram, first + n * PAGE_SIZE, v->index);
-		if (ram_kept(ram, first + n * PAGE_SIZE))
-			return NULL;
+		kept += ram_kept(ram, first + n * PAGE_SIZE) != 0;
 	}
-	return first;
+	return kept > (w->kernel ? SPARED_MAX : 0) ? NULL : first;
+}
+
+/* The kernel's view is that of all address spaces. */
+static bool is_lasting(const struct view *w, const struct page_walk *walk)
+{
+	return !w->kernel || walk->global;
 }
 
 /* The page beside one that is being mapped can be mapped with it. */
@@ -202,9 +238,9 @@ static bool goes_with(struct vcpu *v, const struct view *w, uint64_t la, const u
 {
 	struct page_walk walk;
 
-	if (find(w, la, false) || (!write && access_ram(v, la, TLB_WRITE, true, &walk)))
+	if (find(w, la, false) || (!write && access_ram(v, la, TLB_WRITE, who(w) | ACC_SOFT, &walk)))
 		return false;
-	return access_ram(v, la, write ? TLB_WRITE : TLB_READ, true, &walk) == host;
+	return access_ram(v, la, write ? TLB_WRITE : TLB_READ, who(w) | ACC_SOFT, &walk) == host && is_lasting(w, &walk);
 }
 
 static bool map(struct vcpu *v, struct view *w, uint64_t la, const uint8_t *host, uint64_t size, bool write)
@@ -214,65 +250,6 @@ static bool map(struct vcpu *v, struct view *w, uint64_t la, const uint8_t *host
 
 	w->dirty = true;
 	return mmap(seen_at(w, la), size, prot, flags, v->mem->ram->fd, (off_t)ram_offset(v->mem->ram, host)) != MAP_FAILED;
-}
-
-/*
- * The page at la, and what can be mapped along with it.  soft: nobody has accessed it yet, so A and D bits stay as
- * they are.
- */
-static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, bool write, bool soft)
-{
-	struct page_walk walk, other;
-	uint64_t low, high;
-	const uint8_t *host, *first;
-
-	la &= PAGE_MASK;
-	host = access_ram(v, la, write ? TLB_WRITE : TLB_READ, soft, &walk);
-	if (!host)
-		return false;
-	if (!write && access_ram(v, la, TLB_WRITE, true, &other) == host)
-		write = true;
-	if (w->used + RUN_MAX_PAGES > PAGES_MAX || atomic_load(s->maps) >= MAPS_MAX || (!seen_at(w, la) && !add_window(v, s, w, la)))
-		goto full;
-	atomic_fetch_add(s->maps, 1);
-	w->maps++;
-	first = large_page(v, &walk, host, la, write);
-	if (first) {
-		la &= ~(LARGE - 1);
-		if (!map(v, w, la, first, LARGE, write))
-			goto full;
-		record(w, la, first, true, write);
-		s->mapped += LARGE / PAGE_SIZE;
-		return true;
-	}
-	low = high = la;
-	while (high - la < RUN_MAX_PAGES / 2 * PAGE_SIZE && (high + PAGE_SIZE) % WINDOW &&
-		goes_with(v, w, high + PAGE_SIZE, host + (high + PAGE_SIZE - la), write))
-		high += PAGE_SIZE;
-	while (la - low < RUN_MAX_PAGES / 2 * PAGE_SIZE && low % WINDOW &&
-		goes_with(v, w, low - PAGE_SIZE, host - (la - low + PAGE_SIZE), write))
-		low -= PAGE_SIZE;
-	host -= la - low;
-	if (!map(v, w, low, host, high + PAGE_SIZE - low, write))
-		goto full;
-	for (uint64_t at = low; at <= high; at += PAGE_SIZE, host += PAGE_SIZE) {
-		record(w, at, host, false, write);
-		s->mapped++;
-	}
-	return true;
-full: /* no more mappings, here or on the host */
-	w->full = true;
-	w->on = false;
-	return false;
-}
-
-/* ---- what the TLB forgets */
-
-static void forget_space(struct vcpu *v, unsigned space)
-{
-	struct views *s = &((struct bt *)v->engine_data)->views;
-
-	turn_off(&s->of[space]);
 }
 
 /* Out of one view: a page, or the large page it lies in and all of that one's pages. */
@@ -291,8 +268,8 @@ static void hide(struct view *w, uint64_t la, bool large)
 		return;
 	if (p)
 		p->key = KEY_GONE;
-	for (uint64_t n = la; large && n < la + LARGE; n += PAGE_SIZE) {
-		p = find(w, n, false);
+	for (uint64_t n = 0; large && n < LARGE; n += PAGE_SIZE) {
+		p = find(w, la + n, false);
 		if (p)
 			p->key = KEY_GONE;
 	}
@@ -302,12 +279,104 @@ static void hide(struct view *w, uint64_t la, bool large)
 	}
 }
 
+/* A page of a large one that is mapped: it may be written, or no longer, or was taken out of it. */
+static bool map_in_large(struct vcpu *v, struct views *s, struct view *w, uint64_t la, const uint8_t *host, bool write)
+{
+	atomic_fetch_add(s->maps, 1);
+	w->maps++;
+	return map(v, w, la, host, PAGE_SIZE, write);
+}
+
+static bool spare_kept(struct vcpu *v, struct views *s, struct view *w, uint64_t la, const uint8_t *first)
+{
+	bool ok = true;
+
+	for (uint64_t n = 0; ok && n < LARGE; n += PAGE_SIZE) {
+		if (ram_kept(v->mem->ram, first + n))
+			ok = map_in_large(v, s, w, la + n, first + n, false);
+	}
+	return ok;
+}
+
+/*
+ * The page at la, and what can be mapped along with it.  soft: nobody has accessed it yet, so A and D bits stay as
+ * they are.
+ */
+static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, bool write, bool soft)
+{
+	unsigned by = who(w) | (soft ? ACC_SOFT : 0);
+	struct page_walk walk, other;
+	uint64_t low, high;
+	const uint8_t *host, *first;
+	const struct view_page *large;
+
+	la &= PAGE_MASK;
+	host = access_ram(v, la, write ? TLB_WRITE : TLB_READ, by, &walk);
+	if (!host || !is_lasting(w, &walk))
+		return false;
+	if (!write && access_ram(v, la, TLB_WRITE, by | ACC_SOFT, &other) == host)
+		write = true;
+	large = find(w, la, true);
+	if (large && large->host + (la & (LARGE - 1)) != host)
+		hide(w, la, true);
+	else if (large && (large->key & KEY_WRITE))
+		return map_in_large(v, s, w, la, host, write);
+	if (w->used + RUN_MAX_PAGES > PAGES_MAX || atomic_load(s->maps) >= MAPS_MAX || (!seen_at(w, la) && !add_window(v, s, w, la)))
+		goto full;
+	atomic_fetch_add(s->maps, 1);
+	w->maps++;
+	first = large_page(v, w, &walk, host, la, write);
+	if (first) {
+		la &= ~(LARGE - 1);
+		if (!map(v, w, la, first, LARGE, write))
+			goto full;
+		record(w, la, first, true, write);
+		if (write && !spare_kept(v, s, w, la, first))
+			goto full;
+		s->mapped += LARGE / PAGE_SIZE;
+		return true;
+	}
+	low = high = la;
+	while (high - la < RUN_MAX_PAGES / 2 * PAGE_SIZE && (high + PAGE_SIZE) % WINDOW &&
+		goes_with(v, w, high + PAGE_SIZE, host + (high + PAGE_SIZE - la), write))
+		high += PAGE_SIZE;
+	while (la - low < RUN_MAX_PAGES / 2 * PAGE_SIZE && low % WINDOW &&
+		goes_with(v, w, low - PAGE_SIZE, host - (la - low + PAGE_SIZE), write))
+		low -= PAGE_SIZE;
+	host -= la - low;
+	if (!map(v, w, low, host, high + PAGE_SIZE - low, write))
+		goto full;
+	for (uint64_t n = 0; n <= high - low; n += PAGE_SIZE) {
+		record(w, low + n, host + n, false, write);
+		s->mapped++;
+	}
+	return true;
+full: /* no more mappings, here or on the host */
+	if (w->kernel) { /* once more from the start, later */
+		turn_off(w);
+		w->stale = false;
+		return false;
+	}
+	w->full = true;
+	w->on = false;
+	return false;
+}
+
+/* ---- what the TLB forgets */
+
+static void forget_space(struct vcpu *v, unsigned space)
+{
+	struct views *s = &((struct bt *)v->engine_data)->views;
+
+	turn_off(&s->of[space]);
+}
+
 static void forget_page(struct vcpu *v, uint64_t la, bool large)
 {
 	struct views *s = &((struct bt *)v->engine_data)->views;
 
-	for (unsigned k = 0; k < TLB_SPACES && la < HALF; k++) {
-		if (!s->of[k].valid)
+	for (unsigned k = 0; k <= TLB_KERNEL; k++) {
+		if (!s->of[k].valid || !is_for(&s->of[k], la))
 			continue;
 		hide(&s->of[k], la, false);
 		if (large || find(&s->of[k], la, true))
@@ -319,15 +388,18 @@ static void forget_writes(struct vcpu *v, const uint8_t *host_page)
 {
 	struct views *s = &((struct bt *)v->engine_data)->views;
 
-	for (unsigned k = 0; k < TLB_SPACES; k++) {
+	for (unsigned k = 0; k <= TLB_KERNEL; k++) {
 		struct view *w = &s->of[k];
 
-		for (unsigned n = 0; w->valid && n < w->used; n++) {
+		for (unsigned n = 0; (w->valid || (w->kernel && w->dirty)) && n < w->used; n++) {
 			const struct view_page *p = &w->page[n];
 			bool large = p->key & KEY_LARGE;
+			uint64_t offset = (uintptr_t)host_page - (uintptr_t)p->host, la = p->key & PAGE_MASK;
 
-			if ((p->key & KEY_WRITE) && (uintptr_t)host_page - (uintptr_t)p->host < (large ? LARGE : PAGE_SIZE))
-				hide(w, p->key & PAGE_MASK, large);
+			if (!(p->key & KEY_WRITE) || offset >= (large ? LARGE : PAGE_SIZE))
+				continue;
+			if (!w->kernel || !large || !map_in_large(v, s, w, la + offset, host_page, false))
+				hide(w, la, large);
 		}
 	}
 }
@@ -343,14 +415,15 @@ void views_create(struct vcpu *v, struct views *s, _Atomic unsigned *maps)
 	if (!s->nothing)
 		return;
 	for (unsigned n = 0; n < VCPU_VIEW; n++)
-		v->bt.view[n] = delta(s->nothing, n);
+		v->bt.view[0][n] = v->bt.view[1][n] = delta(s->nothing, n);
+	s->of[TLB_KERNEL].kernel = true;
 	v->watcher = &watcher;
 }
 
 void views_destroy(struct vcpu *v, struct views *s)
 {
 	v->watcher = NULL;
-	for (unsigned k = 0; k < TLB_SPACES; k++) {
+	for (unsigned k = 0; k <= TLB_KERNEL; k++) {
 		for (unsigned n = 0; n < s->of[k].windows; n++)
 			release(s->of[k].window[n].base);
 		free(s->of[k].page);
@@ -362,7 +435,8 @@ void views_destroy(struct vcpu *v, struct views *s)
 /* What its TLB knows is what it works with. */
 static void show_known(struct vcpu *v, struct views *s, struct view *w, enum tlb_kind kind)
 {
-	const struct tlb_table *t = &v->tlb->space[v->tlb->current].table[kind];
+	enum tlb_view view = v->s.cr4 & CR4_SMAP ? TLB_SUPER_CLOSED : TLB_SUPER_OPEN;
+	const struct tlb_table *t = w->kernel ? &v->tlb->super[view][kind] : &v->tlb->space[v->tlb->current].table[kind];
 	uint16_t slots[EARLY_MAX];
 	unsigned count = 0;
 
@@ -371,7 +445,7 @@ static void show_known(struct vcpu *v, struct views *s, struct view *w, enum tlb
 	for (unsigned k = 0; k < count && w->on; k++) {
 		uint64_t la = t->entry[slots[k]].tag;
 
-		if (tlb_index(la) == slots[k] && la < HALF && !find(w, la, false) && !find(w, la, true))
+		if (tlb_index(la) == slots[k] && is_for(w, la) && !find(w, la, false) && !find(w, la, true))
 			show(v, s, w, la, kind == TLB_WRITE, true);
 	}
 }
@@ -396,15 +470,16 @@ static void begin(struct vcpu *v, struct views *s, struct view *w)
 	show_known(v, s, w, TLB_READ);
 }
 
-/* Is this still what user code would reach there? */
-static bool is_right(struct vcpu *v, const struct view_page *p)
+/* Is this still what its code would reach there? */
+static bool is_right(struct vcpu *v, const struct view *w, const struct view_page *p)
 {
 	bool large = p->key & KEY_LARGE;
+	uint64_t at = p->key & PAGE_MASK;
 	struct page_walk walk;
 	const uint8_t *host =
-		access_ram(v, p->key & PAGE_MASK, p->key & KEY_WRITE ? TLB_WRITE : TLB_READ, true, &walk);
+		access_ram(v, at, p->key & KEY_WRITE ? TLB_WRITE : TLB_READ, who(w) | ACC_SOFT, &walk);
 
-	return host == p->host && (!large || large_page(v, &walk, p->host, p->key & PAGE_MASK, p->key & KEY_WRITE));
+	return host == p->host && is_lasting(w, &walk) && (!large || large_page(v, w, &walk, p->host, at, p->key & KEY_WRITE));
 }
 
 /* The guest may have brought the page whose absence it was told of. */
@@ -421,7 +496,7 @@ static bool take_up(struct vcpu *v, struct view *w)
 {
 	unsigned wrong = 0, gone = 0;
 
-	if (w->root != (v->s.cr3 & CR3_ROOT) || v->writes) {
+	if ((!w->kernel && w->root != (v->s.cr3 & CR3_ROOT)) || v->writes) {
 		w->stale = false;
 		return false;
 	}
@@ -434,10 +509,10 @@ static bool take_up(struct vcpu *v, struct view *w)
 		struct view_page *p = &w->page[n];
 
 		gone += p->key == KEY_GONE;
-		if (p->key == KEY_GONE || is_right(v, p))
+		if (p->key == KEY_GONE || is_right(v, w, p))
 			continue;
 		hide(w, p->key & PAGE_MASK, p->key & KEY_LARGE);
-		if (++wrong > WRONG_MAX) { /* another program, or a fork */
+		if (++wrong > WRONG_MAX && !w->kernel) { /* another program, or a fork */
 			turn_off(w);
 			w->stale = false;
 		}
@@ -468,12 +543,12 @@ static uint64_t now(void)
 
 void view_heat(struct vcpu *v, struct views *s)
 {
-	struct view *w = &s->of[v->tlb->current];
+	struct view *w = view_current(v, s);
 	uint64_t t, raised;
 	bool calm;
 
 	/* An engine-diff compares what two engines write; it wants to see each page before. */
-	if (!s->nothing || v->view != TLB_USER || v->code_size != CODE_64 || v->writes)
+	if (!s->nothing || !view_is_possible(v) || v->writes)
 		return;
 	t = now();
 	if (t - s->ticked < TICK && !v->views_at_once)
@@ -482,7 +557,7 @@ void view_heat(struct vcpu *v, struct views *s)
 	s->ticked = t;
 	s->ticks++;
 	raised = atomic_load_explicit(&v->stats.exceptions, memory_order_relaxed);
-	calm = raised - s->raised < BUSY || v->views_at_once;
+	calm = raised - s->raised < BUSY || w->kernel || v->views_at_once;
 	s->raised = raised;
 	if (w->on || w->full || w->stale || !calm)
 		return;
@@ -499,9 +574,9 @@ void view_install(struct vcpu *v, struct views *s)
 	if (w == old)
 		return;
 	for (unsigned n = 0; old && n < old->windows; n++)
-		v->bt.view[old->window[n].which] = delta(s->nothing, old->window[n].which);
+		v->bt.view[0][old->window[n].which] = delta(s->nothing, old->window[n].which);
 	for (unsigned n = 0; n < w->windows; n++)
-		v->bt.view[w->window[n].which] = delta(w->window[n].base, w->window[n].which);
+		v->bt.view[0][w->window[n].which] = delta(w->window[n].base, w->window[n].which);
 	s->installed = w;
 }
 
@@ -515,18 +590,17 @@ static bool view_pays(struct view *w)
 
 bool view_fault(struct vcpu *v, struct views *s, uintptr_t host, bool write)
 {
-	struct view *w = s->installed;
+	struct view *w = v->cpl ? s->installed : &s->of[TLB_KERNEL];
 
 	for (unsigned n = 0; w && w->on && n < w->windows; n++) {
-		uint64_t offset = host - (uintptr_t)w->window[n].base;
+		uint64_t offset = host - (uintptr_t)w->window[n].base, la = terabyte_start(w->window[n].which) + offset;
 
 		if (offset >= WINDOW)
 			continue;
-		offset += (uint64_t)w->window[n].which << VIEW_SHIFT;
 		if (!view_pays(w))
 			return false;
-		if (!show(v, s, w, offset, write, false)) {
-			w->wanted = (offset & PAGE_MASK) | write;
+		if (!show(v, s, w, la, write, false)) {
+			w->wanted = w->kernel ? 0 : (la & PAGE_MASK) | write;
 			return false;
 		}
 		s->faults++;
@@ -538,7 +612,7 @@ bool view_fault(struct vcpu *v, struct views *s, uintptr_t host, bool write)
 void view_missing(struct vcpu *v, struct views *s, uintptr_t host)
 {
 	uint64_t offset = (host - (uintptr_t)s->nothing) & (WINDOW - 1);
-	struct view *w = s->installed;
+	struct view *w = v->cpl ? s->installed : &s->of[TLB_KERNEL];
 	struct page_walk walk;
 
 	if (!w || host - (uintptr_t)s->nothing + GUARD >= WINDOW + 2 * GUARD)
@@ -547,7 +621,7 @@ void view_missing(struct vcpu *v, struct views *s, uintptr_t host)
 		uint64_t near = k < 16 ? v->s.gpr[k] : k == 16 ? v->s.rip : v->seg_base[k == 17 ? S_FS : S_GS];
 		uint64_t la = (near & ~(WINDOW - 1)) | offset;
 
-		if (la < HALF && !seen_at(w, la) && paging_walk(v, la, ACC_PEEK, &walk))
+		if (is_for(w, la) && !seen_at(w, la) && paging_walk(v, la, ACC_PEEK, &walk))
 			add_window(v, s, w, la);
 	}
 }

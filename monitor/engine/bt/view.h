@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bt/view.h - user code's memory through the host's MMU: windows onto guest RAM instead of look-ups.
+ * bt/view.h - memory through the host's MMU: windows onto guest RAM instead of look-ups.
  *
  * An address space that has run for some time gets a view: for each terabyte of linear addresses that it uses a
  * window of the host's address space, in which a page of guest RAM is mapped once user code has touched it.  Code made
  * with BT_VIEW adds what vcpu.bt.view says for the address's terabyte and accesses; what is not mapped faults and
- * comes here (recover.c).
- * Promise: a window shows only pages of guest RAM that user code may access so without telling anyone, as the TLB
+ * comes here (recover.c).  The kernel has one view for its half of all address spaces, of what is global there.
+ * Promise: a window shows only pages of guest RAM that its code may access so without telling anyone, as the TLB
  * does (cpu/tlb.h), and what the TLB forgets goes from the windows too.  Around each lie guards so
  * wide that a displacement from a register, or a 32-bit index, needs no look at where it leads.  Terabytes without a window lead to one where
  * nothing is.
@@ -23,6 +23,7 @@
 struct view_page;
 
 struct view {
+	bool kernel;  /* it shows the upper half, else the lower one */
 	bool on;      /* code with BT_VIEW may run */
 	bool valid;   /* what is mapped is right: it is or was on, and could be so again */
 	bool stale;   /* it was so until the TLB was flushed */
@@ -45,10 +46,10 @@ struct view {
 
 struct views {
 	uint8_t *nothing; /* a window without pages; NULL: there are no views */
-	struct view of[TLB_SPACES];
+	struct view of[TLB_SPACES + 1]; /* [TLB_KERNEL]: the kernel's */
 	_Atomic unsigned *maps; /* host mappings, of all vCPUs */
-	struct view *installed; /* that vcpu.bt.view shows */
-	uint32_t ticks;         /* that met user code */
+	struct view *installed; /* that vcpu.bt.view[0] shows */
+	uint32_t ticks;         /* that met code for views */
 	uint64_t ticked;        /* host's nanoseconds: the last one */
 	uint64_t raised;        /* exceptions until then */
 	/* Statistics: views; faults that mapped something; those that could not; pages. */
@@ -59,10 +60,10 @@ struct views {
 void views_create(struct vcpu *v, struct views *s, _Atomic unsigned *maps);
 void views_destroy(struct vcpu *v, struct views *s);
 
-/* User code is running: does it deserve a view? */
+/* The vCPU is running code: does it deserve a view? */
 void view_heat(struct vcpu *v, struct views *s);
 
-/* vcpu.bt.view becomes that of the current space. */
+/* vcpu.bt.view[0] becomes that of the current space. */
 void view_install(struct vcpu *v, struct views *s);
 
 /* A host access to this address faulted: true: it is mapped now. */
@@ -74,10 +75,22 @@ void view_missing(struct vcpu *v, struct views *s, uintptr_t host);
 /* It was flushed or lacked a page: most of it may still be right, the page may be there now.  Returns w->on. */
 bool view_go_on(struct vcpu *v, struct views *s, struct view *w);
 
-/* Does the current space's code run in a view? */
+/* That of the code which runs now. */
+static inline struct view *view_current(struct vcpu *v, struct views *s)
+{
+	return &s->of[v->cpl ? v->tlb->current : TLB_KERNEL];
+}
+
+/* Can there be one for it? */
+static inline bool view_is_possible(const struct vcpu *v)
+{
+	return v->code_size == CODE_64 && (v->cpl ? v->view == TLB_USER : v->view != TLB_CHECKED);
+}
+
+/* Does it run in its view? */
 static inline bool view_is_on(struct vcpu *v, struct views *s)
 {
-	struct view *w = &s->of[v->tlb->current];
+	struct view *w = view_current(v, s);
 
 	return unlikely(w->stale || w->wanted) ? view_go_on(v, s, w) : w->on;
 }

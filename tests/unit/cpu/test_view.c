@@ -48,7 +48,7 @@ static void view_rig_free(struct cpu_rig *r)
 static uint8_t *place(struct cpu_rig *r, uint64_t la)
 {
 	view_install(&r->v, &bt_of(r)->views);
-	return (uint8_t *)(uintptr_t)(la + r->v.bt.view[la >> VIEW_SHIFT & 0xff]);
+	return (uint8_t *)(uintptr_t)(la + r->v.bt.view[r->v.cpl == 0][la >> VIEW_SHIFT & 0xff]);
 }
 
 /* What is mapped there, 0: nothing.  The kernel says so without a signal. */
@@ -256,6 +256,140 @@ static void faults_are_limited(void **state)
 	view_rig_free(r);
 }
 
+/* ---- the kernel's */
+
+#define KERNEL 0xffff960000000000ull /* there the lower half's tables come again */
+#define GLOBAL (PTE_P | PTE_W | PTE_G)
+
+/* The kernel with a view in which KERNEL + VA is shown to be read. */
+static struct cpu_rig *begun_kernel(void)
+{
+	struct cpu_rig *r = cpu_rig_new();
+
+	rig_long_mode(r);
+	rig_put(r, RIG_PML4 + 8 * 300, 8, RIG_PDPT | RIGHTS);
+	rig_put(r, 0x80000, 8, 0x1111);
+	rig_put(r, 0x81000, 8, 0x2222);
+	rig_put(r, PTE_AT, 8, 0x80000 | GLOBAL);
+	r->v.engine_data = calloc(1, sizeof(struct bt));
+	r->v.views_at_once = true;
+	views_create(&r->v, &bt_of(r)->views, &maps);
+	assert_int_equal(FAULT(r, cpu_write_cr4(&r->v, r->v.s.cr4 | CR4_PGE | CR4_SMAP)), -1);
+	assert_int_equal(lin_read(&r->v, KERNEL + VA, 8, S_DS), 0x1111);
+	view_heat(&r->v, &bt_of(r)->views);
+	assert_true(view_is_on(&r->v, &bt_of(r)->views));
+	assert_int_equal(seen(r, KERNEL + VA), 0x1111);
+	return r;
+}
+
+static void kernel_sees_global_pages(void **state)
+{
+	struct cpu_rig *r = begun_kernel();
+
+	(void)state;
+	rig_put(r, RIG_PT + 8 * 0x30, 8, 0x81000 | GLOBAL);
+	assert_true(fault(r, KERNEL + 0x30000, true));
+	assert_int_equal(seen(r, KERNEL + 0x30000), 0x2222);
+	assert_true(can_write(r, KERNEL + 0x30000, 0x3333));
+	rig_put(r, RIG_PT + 8 * 0x40, 8, 0x82000 | PTE_P | PTE_W);
+	assert_false(fault(r, KERNEL + 0x40000, false));
+	rig_put(r, RIG_PT + 8 * 0x50, 8, 0x82000 | GLOBAL | PTE_U);
+	assert_false(fault(r, KERNEL + 0x50000, false));
+	r->v.s.rflags |= FLAG_AC; /* what SMAP lets it do now, it may not do later */
+	tlb_select_view(&r->v);
+	assert_false(fault(r, KERNEL + 0x50000, false));
+	view_rig_free(r);
+}
+
+static void kernel_does_not_see_user_memory(void **state)
+{
+	struct cpu_rig *r = begun_kernel();
+
+	(void)state;
+	rig_put(r, RIG_PT + 8 * 0x30, 8, 0x81000 | GLOBAL | PTE_U);
+	assert_int_equal(seen(r, VA), 0);
+	assert_false(fault(r, VA, false));
+	assert_false(fault(r, 0x30000, false));
+	view_missing(&r->v, &bt_of(r)->views, (uintptr_t)place(r, 0x30000));
+	assert_int_equal(seen(r, 0x30000), 0);
+	view_rig_free(r);
+}
+
+static void kernel_stays_over_address_spaces(void **state)
+{
+	struct cpu_rig *r = begun_kernel();
+
+	(void)state;
+	assert_int_equal(FAULT(r, cpu_write_cr3(&r->v, RIG_PML4)), -1);
+	assert_true(bt_of(r)->views.of[TLB_KERNEL].on);
+	assert_int_equal(seen(r, KERNEL + VA), 0x1111);
+	rig_put(r, PTE_AT, 8, 0x81000 | GLOBAL);
+	tlb_flush_page(&r->v, KERNEL + VA);
+	assert_int_equal(seen(r, KERNEL + VA), 0);
+	assert_true(fault(r, KERNEL + VA, false));
+	assert_int_equal(seen(r, KERNEL + VA), 0x2222);
+	rig_put(r, PTE_AT, 8, 0x80000 | GLOBAL);
+	assert_int_equal(FAULT(r, cpu_write_cr4(&r->v, r->v.s.cr4 & ~CR4_PGE)), -1);
+	assert_false(bt_of(r)->views.of[TLB_KERNEL].on);
+	assert_int_equal(FAULT(r, cpu_write_cr4(&r->v, r->v.s.cr4 | CR4_PGE)), -1);
+	assert_true(view_is_on(&r->v, &bt_of(r)->views));
+	assert_int_equal(seen(r, KERNEL + VA), 0);
+	view_rig_free(r);
+}
+
+static void keep(struct cpu_rig *r, unsigned page)
+{
+	r->ram.kept[page] |= RAM_KEPT_SHARED;
+	tlb_protect_host_page(&r->v, r->ram.base + page * PAGE_SIZE);
+}
+
+/* A large page is shown although there is code in it, but that is not to be written: also when it comes later. */
+static void kernel_large_page_spares_code(void **state)
+{
+	struct cpu_rig *r = begun_kernel();
+
+	(void)state;
+	rig_put(r, RIG_PD + 8, 8, 0 | PTE_PS | GLOBAL);
+	keep(r, 0x90);
+	assert_true(fault(r, KERNEL + 0x280000, true));
+	assert_true(can_write(r, KERNEL + 0x280000, 0x4444));
+	assert_true(can_write(r, KERNEL + 0x291000, 0x5555));
+	assert_false(can_write(r, KERNEL + 0x290000, 1));
+	assert_int_equal(seen(r, KERNEL + 0x280000), 0x4444);
+	assert_int_equal(seen(r, KERNEL + 0x291000), 0x5555);
+	rig_put(r, 0x90000, 8, 0x6666);
+	assert_int_equal(seen(r, KERNEL + 0x290000), 0x6666);
+	assert_false(fault(r, KERNEL + 0x290000, true));
+	keep(r, 0x91);
+	assert_false(can_write(r, KERNEL + 0x291000, 1));
+	tlb_flush_all(&r->v);
+	keep(r, 0x92);
+	assert_true(view_is_on(&r->v, &bt_of(r)->views));
+	assert_false(can_write(r, KERNEL + 0x292000, 1));
+	assert_true(can_write(r, KERNEL + 0x293000, 1));
+	r->ram.kept[0x92] = 0;
+	assert_true(fault(r, KERNEL + 0x292000, true));
+	assert_true(can_write(r, KERNEL + 0x292000, 1));
+	assert_false(can_write(r, KERNEL + 0x291000, 1));
+	tlb_flush_page(&r->v, KERNEL + 0x200000);
+	assert_int_equal(seen(r, KERNEL + 0x280000), 0);
+	view_rig_free(r);
+}
+
+/* Only canonical addresses lead into windows. */
+static void kernel_addresses_are_canonical(void **state)
+{
+	struct cpu_rig *r = begun_kernel();
+
+	(void)state;
+	for (uint64_t high = 0; high < 0xffff; high++) {
+		uint64_t host = (uint64_t)(uintptr_t)place(r, (KERNEL & 0xffffffffffffull) | high << 48);
+
+		assert_true(host >> 47 != 0 && host >> 47 != 0x1ffff);
+	}
+	view_rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +403,11 @@ int main(void)
 		cmocka_unit_test(other_space_has_another_view),
 		cmocka_unit_test(code_is_not_written),
 		cmocka_unit_test(faults_are_limited),
+		cmocka_unit_test(kernel_sees_global_pages),
+		cmocka_unit_test(kernel_does_not_see_user_memory),
+		cmocka_unit_test(kernel_stays_over_address_spaces),
+		cmocka_unit_test(kernel_large_page_spares_code),
+		cmocka_unit_test(kernel_addresses_are_canonical),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
