@@ -58,8 +58,8 @@ void bt_perf_block(void *cache, struct bt_block *k)
 	const uint8_t *cold = c->rx + ((const uint8_t *)(k + 1) - c->rw);
 	char name[48];
 
-	snprintf(name, sizeof(name), "%s%s_%llx", k->mode & BT_SUPER ? "kernel" : "user",
-		(k->mode & 3) == BT_64 ? "64" : "32", (unsigned long long)k->la);
+	snprintf(name, sizeof(name), "%s%s_%llx%s", k->mode & BT_SUPER ? "kernel" : "user",
+		(k->mode & 3) == BT_64 ? "64" : "32", (unsigned long long)k->la, k->mode & BT_VIEW ? "_view" : "");
 	add(c, k->host_code, k->host_size, name);
 	strcat(name, "_rare");
 	add(c, cold, k->size - sizeof(*k), name);
