@@ -44,7 +44,7 @@
 /* IA32_ARCH_CAPABILITIES: nothing of what these announce can be reached through a software CPU. */
 #define ARCH_CAP_IMMUNE                                                                                      \
 	(1ull << 0 | 1ull << 1 | 1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 8 | 1ull << 13 |    \
-		1ull << 14 | 1ull << 15 | 1ull << 20 | 1ull << 24 | 1ull << 26 | 1ull << 27)
+		1ull << 14 | 1ull << 15 | 1ull << 20 | 1ull << 24 | 1ull << 26 | 1ull << 27 | 1ull << 62)
 
 #define PHYS_BITS 40
 
