@@ -37,8 +37,8 @@ unsigned guest_reg(struct build *u, unsigned n, unsigned scratch)
 	return scratch;
 }
 
-/* T0 <- base + index + disp of the operand, truncated to its width; T1 is lost when both live in memory. */
-static void emit_offset(struct build *u, const struct access *a, int64_t disp)
+/* reg <- base + index + disp of the operand, `width` bytes; T0 is lost, and T1 when both live in memory. */
+static void emit_sum(struct build *u, unsigned width, unsigned reg, const struct access *a, int64_t disp)
 {
 	struct host_mem m = { H_NONE, H_NONE, a->scale, false, (int32_t)disp };
 
@@ -50,7 +50,13 @@ static void emit_offset(struct build *u, const struct access *a, int64_t disp)
 	}
 	if (a->index != GPR_NONE)
 		m.index = (uint8_t)guest_reg(u, a->index, T1);
-	emit_lea(&u->e, a->narrow ? 4 : 8, T0, &m);
+	emit_lea(&u->e, width, reg, &m);
+}
+
+/* T0 <- the same, truncated to its width. */
+static void emit_offset(struct build *u, const struct access *a, int64_t disp)
+{
+	emit_sum(u, a->narrow ? 4 : 8, T0, a, disp);
 }
 
 /* T0 <- T0 and the bit string's displacement: T1 and flags are lost. */
@@ -93,18 +99,13 @@ void access_emit_lea(struct build *u, const struct op *o)
 		.scale = i->scale,
 		.seg = S_DS,
 		.narrow = i->addr_shift || u->width == 4 };
-	unsigned r = i->r[0];
+	unsigned r = i->r[0], to = in_memory(r) ? T0 : r;
 
 	if (a.index != GPR_NONE && in_memory(a.index))
 		t1_lost(u);
-	emit_offset(u, &a, i->disp + (i->base == GPR_RIP ? o->offset : 0));
-	if (in_memory(r)) {
-		if (i->opsize == 4)
-			emit_mov(&u->e, 4, T0, T0);
+	emit_sum(u, a.narrow || i->opsize == 4 ? 4 : 8, to, &a, i->disp + (i->base == GPR_RIP ? o->offset : 0));
+	if (to == T0)
 		emit_store_vcpu(&u->e, 8, T0, GPR_OFFSET(r));
-	} else {
-		emit_mov(&u->e, i->opsize, r, T0);
-	}
 }
 
 void emit_here(struct build *u, unsigned reg, int64_t offset)

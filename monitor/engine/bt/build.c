@@ -118,12 +118,16 @@ static bool may_trap(const struct op *o)
 	return host_traps(o) || o->accesses;
 }
 
+/* Its registers are where they are natively. */
+static bool has_own_registers(const struct build *u, const struct op *o)
+{
+	return u->width == 8 && !(o->gprs_used & (1u << R_14 | 1u << R_15));
+}
+
 /* The same bytes do the same here. */
 static bool is_identical(const struct build *u, const struct op *o)
 {
-	const uint16_t moved = 1u << R_14 | 1u << R_15;
-
-	return u->width == 8 && !(o->i.flags & INSN_MEM) && !(o->gprs_used & moved);
+	return has_own_registers(u, o) && !(o->i.flags & INSN_MEM);
 }
 
 /* BT and its like: the look-up found the bytes, the bit's number in them is left.  No flags are lost for it. */
@@ -180,7 +184,7 @@ static void do_lea(struct build *u, const struct op *o)
 
 	if (o->gprs_used & 1u << R_SP)
 		flush_sp(u);
-	if (is_identical(u, o) && i->base != GPR_RIP)
+	if (has_own_registers(u, o) && i->base != GPR_RIP)
 		emit_bytes(&u->e, o->code, i->len);
 	else
 		access_emit_lea(u, o);
