@@ -62,8 +62,8 @@ struct bt_page {
 	uint8_t idle_writes;     /* writes since something was made from it */
 	bool kept;               /* it is marked in ram.kept */
 	_Atomic bool no_view;    /* its accesses fault too often to go through a view */
-	_Atomic uint16_t view_faults; /* since this tick */
-	_Atomic uint32_t view_tick;
+	_Atomic uint16_t view_faults; /* since then */
+	_Atomic uint32_t view_since;  /* host's milliseconds, of the last tick before */
 };
 
 /*

@@ -15,8 +15,8 @@
 #include <signal.h>
 #include <ucontext.h>
 
-#define VIEW_FAULTS_MAX 64 /* in so many ticks: of user code, of the kernel */
-static const uint32_t ticks_of[2] = { 1, 64 };
+#define VIEW_FAULTS_MAX 64 /* in so many milliseconds: of user code, of the kernel */
+static const uint32_t period[2] = { 4, 256 };
 
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM (1U << 31)
@@ -69,8 +69,10 @@ static bool was_mapped(struct vcpu *v, const ucontext_t *uc)
 /* One that cannot be mapped: a page of code that does so often is better off with look-ups. */
 static void note_fault(struct bt *b, struct bt_page *page, bool kernel)
 {
-	if (b->views.ticks - atomic_load(&page->view_tick) >= ticks_of[kernel]) {
-		atomic_store(&page->view_tick, b->views.ticks);
+	uint32_t now = (uint32_t)(b->views.ticked / 1000000);
+
+	if (now - atomic_load(&page->view_since) >= period[kernel]) {
+		atomic_store(&page->view_since, now);
 		atomic_store(&page->view_faults, 0);
 	}
 	if (atomic_fetch_add(&page->view_faults, 1) >= VIEW_FAULTS_MAX)

@@ -39,6 +39,15 @@ static void one_instruction(struct vcpu *v, struct bt *b, bool counted)
 	b->held = 0;
 }
 
+/*
+ * Is the code that runs still right?  POPF may have asked for alignment checks, the kernel flushed its TLB, the host run
+ * out of mappings.
+ */
+static bool view_stays(struct vcpu *v, struct bt *b)
+{
+	return !(b->mode & BT_VIEW) || (view_is_possible(v) && view_current(v, &b->views)->on);
+}
+
 int bt_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m)
 {
 	struct bt *b = v->engine_data;
@@ -54,7 +63,7 @@ int bt_miss(struct vcpu *v, uint64_t la, const struct bt_miss *m)
 	}
 	next = v->s.rip + m->len;
 	one_instruction(v, b, true);
-	if (m->len && v->s.rip == next && !atomic_load_explicit(&v->attention, memory_order_relaxed)) {
+	if (m->len && v->s.rip == next && !atomic_load_explicit(&v->attention, memory_order_relaxed) && view_stays(v, b)) {
 		v->bt.rest = 0;
 		return 1;
 	}
@@ -346,12 +355,6 @@ static bool go_on(struct vcpu *v)
 	return true;
 }
 
-/* POPF may have asked for alignment checks, the kernel have flushed its TLB. */
-static bool view_stays(struct vcpu *v, struct bt *b)
-{
-	return view_is_possible(v) && view_current(v, &b->views)->on;
-}
-
 int bt_call_site(struct vcpu *v, const struct bt_site *site)
 {
 	struct bt *b = v->engine_data;
@@ -363,7 +366,7 @@ int bt_call_site(struct vcpu *v, const struct bt_site *site)
 	r = site->insn.exec(v, &site->insn);
 	v->bt.tsc_ahead = tsc_ahead(v);
 	if (likely(r == INSN_NEXT) && !site->leaves && likely(!atomic_load_explicit(&v->attention, memory_order_relaxed)) &&
-		likely(!(b->mode & BT_VIEW) || view_stays(v, b))) {
+		likely(view_stays(v, b))) {
 		v->bt.rest = 0;
 		return 0;
 	}

@@ -9,8 +9,11 @@
 
 #include "monitor/cpu/rows.h"
 
+#include <stdlib.h>
+
 #define NARROW_GROUP 1024 /* bytes that a group may span */
 #define WIDE_GROUP   (1ll << 30) /* in a view: its guards are wider (view.c) */
+#define REACH        (1ll << 30) /* that a group's accesses may be from their value's origin */
 
 bool is_jcc(ZydisMnemonic m)
 {
@@ -272,6 +275,16 @@ static bool same_key(const struct access *a, const struct access *k)
 	       a->narrow == k->narrow && (!segment || a->seg == k->seg);
 }
 
+/*
+ * Can its address be told from a group's origin?  What registers moved by must leave room for sums of displacements in
+ * 32 bits; in a view nothing wraps addresses of 32 bits.
+ */
+static bool can_join(const struct build *u, const struct op *o, const struct access *a)
+{
+	return llabs(a->disp) < REACH && llabs(a->now) < REACH && !a->bits && !a->user && o->kind != K_STRING &&
+	       !(a->narrow && (u->mode & BT_VIEW));
+}
+
 static bool join(const struct build *u, struct group *g, const struct access *a)
 {
 	int64_t low = MIN_OF(g->low, a->disp), high = MAX_OF(g->high, a->disp + a->size);
@@ -297,7 +310,7 @@ static void find_groups(struct build *u)
 			struct access *a = &o->access[k];
 			unsigned g = 0;
 
-			if (a->disp != (int32_t)a->disp || a->bits || a->user || o->kind == K_STRING)
+			if (!can_join(u, o, a))
 				continue;
 			while (g < u->groups && !join(u, &u->group[g], a))
 				g++;

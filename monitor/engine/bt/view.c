@@ -15,12 +15,14 @@
 #define PLACES    65536u
 #define PAGES_MAX 24000u
 #define MAPS_MAX  20000u /* in all views of all vCPUs: each may take two of the host's (vm.max_map_count) */
-#define RUN_MAX_PAGES 16
+#define RUN_BESIDE 8 /* pages before and behind one that are mapped with it */
+#define RUN_MAX_PAGES (2 * RUN_BESIDE + 1)
 #define HOT       4          /* ticks */
 #define BUSY      16         /* exceptions since the last tick: memory is still being handed out */
 #define TICK      1000000ull  /* nanoseconds that lie between two at least */
 #define LONGEST   10000000ull /* and count at most */
 #define CREDIT    400        /* faults that a new view may cost */
+#define CREDIT_MAX 100000
 #define CREDIT_NS 100000     /* of user code, for another one: about a twentieth of the time */
 #define RESUME    100
 #define WALKS     200        /* of the page tables, for the price of a fault */
@@ -195,7 +197,7 @@ static void empty(struct vcpu *v, struct views *s, struct view *w)
 /* What is mapped may be wrong from now on. */
 static void turn_off(struct view *w)
 {
-	w->stale |= w->valid;
+	w->stale |= w->valid && !w->full;
 	w->on = w->valid = false;
 	w->heat = 0;
 }
@@ -282,17 +284,28 @@ static void hide(struct view *w, uint64_t la, bool large)
 /* A page of a large one that is mapped: it may be written, or no longer, or was taken out of it. */
 static bool map_in_large(struct vcpu *v, struct views *s, struct view *w, uint64_t la, const uint8_t *host, bool write)
 {
-	atomic_fetch_add(s->maps, 1);
-	w->maps++;
+	if (!find(w, la, false)) {
+		if (w->used == PAGES_MAX || atomic_load(s->maps) >= MAPS_MAX)
+			return false;
+		atomic_fetch_add(s->maps, 1);
+		w->maps++;
+	}
+	record(w, la, host, false, write);
 	return map(v, w, la, host, PAGE_SIZE, write);
 }
 
+/* Pages of a large one that may be written, but are kept. */
 static bool spare_kept(struct vcpu *v, struct views *s, struct view *w, uint64_t la, const uint8_t *first)
 {
 	bool ok = true;
 
 	for (uint64_t n = 0; ok && n < LARGE; n += PAGE_SIZE) {
-		if (ram_kept(v->mem->ram, first + n))
+		const struct view_page *p;
+
+		if (!ram_kept(v->mem->ram, first + n))
+			continue;
+		p = find(w, la + n, false);
+		if (!p || (p->key & KEY_WRITE) || p->host != first + n)
 			ok = map_in_large(v, s, w, la + n, first + n, false);
 	}
 	return ok;
@@ -319,9 +332,16 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 	large = find(w, la, true);
 	if (large && large->host + (la & (LARGE - 1)) != host)
 		hide(w, la, true);
+	else if (large && (large->key & KEY_WRITE) && map_in_large(v, s, w, la, host, write))
+		return true;
 	else if (large && (large->key & KEY_WRITE))
-		return map_in_large(v, s, w, la, host, write);
-	if (w->used + RUN_MAX_PAGES > PAGES_MAX || atomic_load(s->maps) >= MAPS_MAX || (!seen_at(w, la) && !add_window(v, s, w, la)))
+		goto full;
+	if (!seen_at(w, la) && !add_window(v, s, w, la)) {
+		if (w->kernel) /* it does without that terabyte */
+			return false;
+		goto full;
+	}
+	if (w->used + RUN_MAX_PAGES > PAGES_MAX || atomic_load(s->maps) >= MAPS_MAX)
 		goto full;
 	atomic_fetch_add(s->maps, 1);
 	w->maps++;
@@ -337,10 +357,10 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 		return true;
 	}
 	low = high = la;
-	while (high - la < RUN_MAX_PAGES / 2 * PAGE_SIZE && (high + PAGE_SIZE) % WINDOW &&
+	while (high - la < RUN_BESIDE * PAGE_SIZE && (high + PAGE_SIZE) % WINDOW &&
 		goes_with(v, w, high + PAGE_SIZE, host + (high + PAGE_SIZE - la), write))
 		high += PAGE_SIZE;
-	while (la - low < RUN_MAX_PAGES / 2 * PAGE_SIZE && low % WINDOW &&
+	while (la - low < RUN_BESIDE * PAGE_SIZE && low % WINDOW &&
 		goes_with(v, w, low - PAGE_SIZE, host - (la - low + PAGE_SIZE), write))
 		low -= PAGE_SIZE;
 	host -= la - low;
@@ -398,7 +418,9 @@ static void forget_writes(struct vcpu *v, const uint8_t *host_page)
 
 			if (!(p->key & KEY_WRITE) || offset >= (large ? LARGE : PAGE_SIZE))
 				continue;
-			if (!w->kernel || !large || !map_in_large(v, s, w, la + offset, host_page, false))
+			/* The kernel's map of all memory stays, but for the page. */
+			if (!w->kernel || !(large || find(w, la, true)) ||
+				!map_in_large(v, s, w, la + offset, host_page, false))
 				hide(w, la, large);
 		}
 	}
@@ -492,8 +514,9 @@ static void show_wanted(struct vcpu *v, struct views *s, struct view *w)
 	w->wanted = 0;
 }
 
-static bool take_up(struct vcpu *v, struct view *w)
+static bool take_up(struct vcpu *v, struct views *s, struct view *w)
 {
+	const uint64_t writable = KEY_LARGE | KEY_WRITE;
 	unsigned wrong = 0, gone = 0;
 
 	if ((!w->kernel && w->root != (v->s.cr3 & CR3_ROOT)) || v->writes) {
@@ -509,7 +532,8 @@ static bool take_up(struct vcpu *v, struct view *w)
 		struct view_page *p = &w->page[n];
 
 		gone += p->key == KEY_GONE;
-		if (p->key == KEY_GONE || is_right(v, w, p))
+		if (p->key == KEY_GONE || (is_right(v, w, p) && ((p->key & writable) != writable ||
+								spare_kept(v, s, w, p->key & PAGE_MASK, p->host))))
 			continue;
 		hide(w, p->key & PAGE_MASK, p->key & KEY_LARGE);
 		if (++wrong > WRONG_MAX && !w->kernel) { /* another program, or a fork */
@@ -526,7 +550,7 @@ static bool take_up(struct vcpu *v, struct view *w)
 
 bool view_go_on(struct vcpu *v, struct views *s, struct view *w)
 {
-	if (w->stale && !take_up(v, w))
+	if (w->stale && !take_up(v, s, w))
 		return false;
 	if (w->on && w->wanted)
 		show_wanted(v, s, w);
@@ -553,13 +577,12 @@ void view_heat(struct vcpu *v, struct views *s)
 	t = now();
 	if (t - s->ticked < TICK && !v->views_at_once)
 		return;
-	w->credit += (int)(MIN_OF(t - s->ticked, LONGEST) / CREDIT_NS);
+	w->credit = MIN_OF(w->credit + (int)(MIN_OF(t - s->ticked, LONGEST) / CREDIT_NS), CREDIT_MAX);
 	s->ticked = t;
-	s->ticks++;
 	raised = atomic_load_explicit(&v->stats.exceptions, memory_order_relaxed);
 	calm = raised - s->raised < BUSY || w->kernel || v->views_at_once;
 	s->raised = raised;
-	if (w->on || w->full || w->stale || !calm)
+	if (w->on || (w->full && w->valid) || w->stale || !calm)
 		return;
 	if (w->valid)
 		w->on = w->credit >= RESUME;

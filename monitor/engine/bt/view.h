@@ -49,7 +49,6 @@ struct views {
 	struct view of[TLB_SPACES + 1]; /* [TLB_KERNEL]: the kernel's */
 	_Atomic unsigned *maps; /* host mappings, of all vCPUs */
 	struct view *installed; /* that vcpu.bt.view[0] shows */
-	uint32_t ticks;         /* that met code for views */
 	uint64_t ticked;        /* host's nanoseconds: the last one */
 	uint64_t raised;        /* exceptions until then */
 	/* Statistics: views; faults that mapped something; those that could not; pages. */

@@ -376,6 +376,35 @@ static void kernel_large_page_spares_code(void **state)
 	view_rig_free(r);
 }
 
+/* Pages of code that it was not told of one by one, because they were many. */
+static void kernel_spares_what_it_missed(void **state)
+{
+	struct cpu_rig *r = begun_kernel();
+	unsigned before;
+
+	(void)state;
+	rig_put(r, RIG_PD + 8, 8, 0 | PTE_PS | GLOBAL);
+	assert_true(fault(r, KERNEL + 0x280000, true));
+	assert_true(can_write(r, KERNEL + 0x291000, 1));
+	r->ram.kept[0x91] |= RAM_KEPT_SHARED;
+	tlb_flush_writes(&r->v);
+	assert_true(view_is_on(&r->v, &bt_of(r)->views));
+	assert_false(can_write(r, KERNEL + 0x291000, 1));
+	assert_true(can_write(r, KERNEL + 0x292000, 1));
+	before = maps;
+	for (unsigned n = 0; n < 100; n++) { /* its count of host mappings does not grow by it */
+		r->ram.kept[0x91] = 0;
+		assert_true(fault(r, KERNEL + 0x291000, true));
+		assert_true(can_write(r, KERNEL + 0x291000, 1));
+		keep(r, 0x91);
+		assert_false(can_write(r, KERNEL + 0x291000, 1));
+		tlb_flush_all(&r->v);
+		assert_true(view_is_on(&r->v, &bt_of(r)->views));
+	}
+	assert_int_equal(maps, before);
+	view_rig_free(r);
+}
+
 /* Only canonical addresses lead into windows. */
 static void kernel_addresses_are_canonical(void **state)
 {
@@ -407,6 +436,7 @@ int main(void)
 		cmocka_unit_test(kernel_does_not_see_user_memory),
 		cmocka_unit_test(kernel_stays_over_address_spaces),
 		cmocka_unit_test(kernel_large_page_spares_code),
+		cmocka_unit_test(kernel_spares_what_it_missed),
 		cmocka_unit_test(kernel_addresses_are_canonical),
 	};
 
