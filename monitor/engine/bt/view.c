@@ -336,11 +336,12 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 		return true;
 	else if (large && (large->key & KEY_WRITE))
 		goto full;
-	if (!seen_at(w, la) && !add_window(v, s, w, la)) {
-		if (w->kernel) /* it does without that terabyte */
-			return false;
+	if (w->kernel && !seen_at(w, la) && w->windows == VIEW_WINDOWS) /* it does without that terabyte */
+		return false;
+	if (!seen_at(w, la) && !add_window(v, s, w, la))
 		goto full;
-	}
+	if (w->used + RUN_MAX_PAGES > PAGES_MAX)
+		tidy(w);
 	if (w->used + RUN_MAX_PAGES > PAGES_MAX || atomic_load(s->maps) >= MAPS_MAX)
 		goto full;
 	atomic_fetch_add(s->maps, 1);
@@ -371,12 +372,7 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 		s->mapped++;
 	}
 	return true;
-full: /* no more mappings, here or on the host */
-	if (w->kernel) { /* once more from the start, later */
-		turn_off(w);
-		w->stale = false;
-		return false;
-	}
+full: /* no more mappings, here or on the host: not before its TLB is flushed */
 	w->full = true;
 	w->on = false;
 	return false;
