@@ -85,21 +85,19 @@ static uint16_t effective_pcid(const struct vcpu *v, unsigned pcid)
 /* No canonical address is in this page, and the host has none where it leads. */
 #define NO_PAGE 0x5ea17c3b9d426000ull
 
-static void forget_place(struct vcpu *v, unsigned place)
-{
-	v->bt.quick[place].tag = NO_PAGE;
-	v->bt.quick[place].addend = 0;
-}
-
 static void forget_quick(struct vcpu *v)
 {
-	uint64_t count = v->bt.quick_count;
-
-	for (unsigned n = 0; count > VCPU_QUICK_LIST && n < VCPU_QUICKS; n++)
-		forget_place(v, n);
-	for (unsigned n = 0; count <= VCPU_QUICK_LIST && n < count; n++)
-		forget_place(v, v->bt.quick_list[n]);
-	v->bt.quick_count = 0;
+	for (unsigned g = 0; g < ARRAY_LEN(v->bt.quick_used); g++) {
+		if (g % 8 == 0 && !le_load(v->bt.quick_used + g, 8)) {
+			g += 7;
+			continue;
+		}
+		if (!v->bt.quick_used[g])
+			continue;
+		v->bt.quick_used[g] = 0;
+		for (unsigned n = g * VCPU_QUICK_GROUP; n < (g + 1) * VCPU_QUICK_GROUP; n++)
+			v->bt.quick[n].tag = NO_PAGE, v->bt.quick[n].addend = 0;
+	}
 }
 
 static void watcher_space(struct vcpu *v, unsigned k)
@@ -114,7 +112,7 @@ void tlb_flush_all(struct vcpu *v)
 	struct tlb_table *table;
 
 	if (!v->bt.quick[0].tag) /* new */
-		v->bt.quick_count = VCPU_QUICKS;
+		memset(v->bt.quick_used, 1, sizeof(v->bt.quick_used));
 	for (unsigned n = 0; (table = nth_table(t, n)); n++)
 		flush_table(table);
 	for (unsigned k = 0; k < TLB_SPACES; k++) {

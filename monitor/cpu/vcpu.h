@@ -88,7 +88,7 @@ struct vcpu_state {
 #define VCPU_FORGET 0x100u /* drop all decoded code */
 
 #define VCPU_QUICKS      16384
-#define VCPU_QUICK_LIST  2048 /* a power of two */
+#define VCPU_QUICK_GROUP 16
 #define VCPU_JUMP_BITS   14
 #define VCPU_VIEW        256
 #define VCPU_JUMPS     (1u << VCPU_JUMP_BITS)
@@ -222,8 +222,7 @@ struct vcpu {
 		struct {
 			uint64_t tag, addend;
 		} quick[VCPU_QUICKS]; /* pages that accesses met last: of user code, then of the kernel's */
-		uint32_t quick_list[VCPU_QUICK_LIST]; /* places in use; with more than it holds, all may be */
-		uint64_t quick_count;                 /* that were noted there */
+		uint8_t quick_used[VCPU_QUICKS / VCPU_QUICK_GROUP] __attribute__((aligned(8)));
 		bool quick_middle; /* some may be of CPL 1 or 2, which sees more than CPL 3 */
 		/* view.c: host address - linear address, by the address's bits 47..40: for user code, for the kernel. */
 		uint64_t view[2][VCPU_VIEW];

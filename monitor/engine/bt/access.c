@@ -191,8 +191,7 @@ static struct cold *emit_find(struct build *u, const struct op *o, const struct 
 static void emit_cold_quick(struct build *u, const struct cold *quick)
 {
 	struct host_mem tag = mem_at(T1, 0), addend = mem_at(T1, 8);
-	struct host_mem count = mem_vcpu(offsetof(struct vcpu, bt.quick_count));
-	struct host_mem noted = { H_NONE, T0, 2, true, (int32_t)offsetof(struct vcpu, bt.quick_list) };
+	struct host_mem used = mem_vcpu(offsetof(struct vcpu, bt.quick_used[quick->quick / VCPU_QUICK_GROUP]));
 	struct host_mem view = mem_vcpu(offsetof(struct vcpu, view));
 	struct cold q = *quick, *c;
 	struct emit *e = &u->e;
@@ -215,11 +214,9 @@ static void emit_cold_quick(struct build *u, const struct cold *quick)
 	emit_store_vcpu(e, 8, T0, QUICK(q.quick, tag));
 	emit_op_mem(e, 8, OP_LOAD, T1, &addend);
 	emit_store_vcpu(e, 8, T1, QUICK(q.quick, addend));
-	emit_op_mem(e, 4, OP_LOAD, T0, &count);
-	emit_imm(e, 4, IMM_AND, T0, VCPU_QUICK_LIST - 1);
-	emit_op_mem(e, 4, 0xc7, 0, &noted); /* mov dword */
-	emit_u32(e, q.quick);
-	emit_op_mem(e, 8, 0xff, 0, &count); /* inc */
+	emit_byte(e, 0x65), emit_byte(e, 0xc6); /* mov byte gs:[used], 1 */
+	emit_modrm_mem(e, 0, &used);
+	emit_byte(e, 1);
 	emit_patch(emit_jmp_later(e), q.again);
 	if (!open)
 		return;

@@ -453,12 +453,12 @@ static void emit_tables(struct build *u)
 	struct bt_block *k = u->block;
 	unsigned bytes = u->points * (unsigned)sizeof(struct bt_point);
 
-	while (((uintptr_t)e->at & 15) && !e->overflow)
+	while (((uintptr_t)e->at & 7) && !e->overflow)
 		emit_byte(e, 0xcc);
 	k->points = (struct bt_point *)e->at;
 	k->point_count = (uint16_t)u->points;
 	emit_bytes(e, u->point, bytes);
-	while (((uintptr_t)e->at & 15) && !e->overflow)
+	while (((uintptr_t)e->at & 7) && !e->overflow)
 		emit_byte(e, 0xcc);
 	k->links = (struct bt_link *)e->at;
 	k->link_count = (uint16_t)u->links;
@@ -502,7 +502,7 @@ static bool emit_block(struct build *u)
 			flow_emit_cold(u, &u->cold[n]);
 	}
 	emit_tables(u);
-	k->size = (uint32_t)((size_t)(e->at - (uint8_t *)k) + 63) & ~63u;
+	k->size = (uint32_t)((size_t)(e->at - (uint8_t *)k) + 15) & ~15u;
 	k->host_code = emit_run_address(e, e->start);
 	k->uses_vectors = u->uses_vectors;
 	return !e->overflow;

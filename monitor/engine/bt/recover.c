@@ -15,7 +15,8 @@
 #include <signal.h>
 #include <ucontext.h>
 
-#define VIEW_FAULTS_MAX 64 /* in so many milliseconds: of user code, of the kernel */
+/* So many in so many milliseconds: of user code, of the kernel. */
+static const unsigned faults_max[2] = { 64, 32 };
 static const uint32_t period[2] = { 4, 256 };
 
 #ifndef SS_AUTODISARM
@@ -75,7 +76,7 @@ static void note_fault(struct bt *b, struct bt_page *page, bool kernel)
 		atomic_store(&page->view_since, now);
 		atomic_store(&page->view_faults, 0);
 	}
-	if (atomic_fetch_add(&page->view_faults, 1) >= VIEW_FAULTS_MAX)
+	if (atomic_fetch_add(&page->view_faults, 1) >= faults_max[kernel])
 		b->faulty = page;
 }
 

@@ -519,7 +519,7 @@ static bool take_up(struct vcpu *v, struct views *s, struct view *w)
 		w->stale = false;
 		return false;
 	}
-	if (w->credit <= 0) /* later */
+	if (w->credit <= 0 && !w->kernel) /* later */
 		return false;
 	w->credit -= (int)(1 + w->used / WALKS);
 	w->valid = true;
@@ -599,10 +599,13 @@ void view_install(struct vcpu *v, struct views *s)
 	s->installed = w;
 }
 
-/* Another fault: it goes on when it has run long enough without. */
+/*
+ * Another fault: it goes on when it has run long enough without.  Not so the kernel's: each time most of the kernel would
+ * be wanted in code of the other kind.
+ */
 static bool view_pays(struct view *w)
 {
-	if (w->credit-- <= 0)
+	if (!w->kernel && w->credit-- <= 0)
 		w->on = false;
 	return w->on;
 }
