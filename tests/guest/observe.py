@@ -104,7 +104,7 @@ def perf_map(serai, folder):
         wait_for("a map", lambda: contents(path).count("kernel64_") > 1000, 120)
     finally:
         end(vm)
-    rows = [re.fullmatch(r"([0-9a-f]+) ([0-9a-f]+) (serai_bt_shared|(?:kernel|user)(?:32|64)_[0-9a-f]+(?:_rare)?)", line)
+    rows = [re.fullmatch(r"([0-9a-f]+) ([0-9a-f]+) (serai_bt_shared|(?:kernel|user)(?:32|64)_[0-9a-f]+(?:_view)?(?:_rare)?)", line)
             for line in contents(path).splitlines()]
     os.unlink(path)
     if not all(rows):
