@@ -21,19 +21,27 @@ static struct bt *bt_of(struct cpu_rig *r)
 
 static _Atomic unsigned maps;
 
-static struct cpu_rig *view_rig(void)
+/* At CPL 0; VA leads to 0x80000 with these rights. */
+static struct cpu_rig *rig_with(uint64_t rights)
 {
 	struct cpu_rig *r = cpu_rig_new();
 
 	rig_long_mode(r);
-	rig_user(r);
 	rig_put(r, 0x80000, 8, 0x1111);
 	rig_put(r, 0x81000, 8, 0x2222);
-	rig_put(r, PTE_AT, 8, 0x80000 | RIGHTS);
+	rig_put(r, PTE_AT, 8, 0x80000 | rights);
 	r->v.engine_data = calloc(1, sizeof(struct bt));
 	r->v.views_at_once = true;
 	views_create(&r->v, &bt_of(r)->views, &maps);
 	assert_non_null(bt_of(r)->views.nothing);
+	return r;
+}
+
+static struct cpu_rig *view_rig(void)
+{
+	struct cpu_rig *r = rig_with(RIGHTS);
+
+	rig_user(r);
 	return r;
 }
 
@@ -264,16 +272,9 @@ static void faults_are_limited(void **state)
 /* The kernel with a view in which KERNEL + VA is shown to be read. */
 static struct cpu_rig *begun_kernel(void)
 {
-	struct cpu_rig *r = cpu_rig_new();
+	struct cpu_rig *r = rig_with(GLOBAL);
 
-	rig_long_mode(r);
 	rig_put(r, RIG_PML4 + 8 * 300, 8, RIG_PDPT | RIGHTS);
-	rig_put(r, 0x80000, 8, 0x1111);
-	rig_put(r, 0x81000, 8, 0x2222);
-	rig_put(r, PTE_AT, 8, 0x80000 | GLOBAL);
-	r->v.engine_data = calloc(1, sizeof(struct bt));
-	r->v.views_at_once = true;
-	views_create(&r->v, &bt_of(r)->views, &maps);
 	assert_int_equal(FAULT(r, cpu_write_cr4(&r->v, r->v.s.cr4 | CR4_PGE | CR4_SMAP)), -1);
 	assert_int_equal(lin_read(&r->v, KERNEL + VA, 8, S_DS), 0x1111);
 	view_heat(&r->v, &bt_of(r)->views);
