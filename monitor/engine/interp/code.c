@@ -10,7 +10,7 @@
 #define BUCKETS    4096u
 #define POSTED_MAX 65536u
 #define FEW_MARKS  64 /* for more it is cheaper to forget all ways to write */
-#define INDEX_SIZE (PAGE_SIZE * sizeof(uint32_t))
+#define PIECES     (PAGE_SIZE / CODE_PIECE)
 
 static void *reserve(size_t size)
 {
@@ -41,12 +41,35 @@ static void unmark(struct vcpu *v, struct code_page *p)
 	p->marked = false;
 }
 
+static void free_index(struct code_page *p)
+{
+	for (unsigned s = 0; s < ARRAY_LEN(p->index); s++) {
+		for (unsigned n = 0; p->index[s] && n < PIECES; n++)
+			free(p->index[s][n]);
+		free((void *)p->index[s]);
+		p->index[s] = NULL;
+	}
+}
+
+uint32_t *code_page_place(struct code_page *p, unsigned code_size, unsigned off)
+{
+	uint32_t **piece;
+
+	if (!p->index[code_size])
+		p->index[code_size] = (uint32_t **)calloc(PIECES, sizeof(uint32_t *));
+	if (!p->index[code_size])
+		return NULL;
+	piece = &p->index[code_size][off / CODE_PIECE];
+	if (!*piece)
+		*piece = calloc(CODE_PIECE, sizeof(uint32_t));
+	return *piece ? *piece + off % CODE_PIECE : NULL;
+}
+
 void code_cache_flush(struct code_cache *c, struct vcpu *v)
 {
 	for (uint32_t k = 0; k < c->page_used; k++) {
 		unmark(v, &c->pages[k]);
-		for (unsigned s = 0; s < 3; s++)
-			free(c->pages[k].index[s]);
+		free_index(&c->pages[k]);
 		c->pages[k] = (struct code_page){ 0 };
 	}
 	memset(c->buckets, 0, BUCKETS * sizeof(struct code_page *));
@@ -137,10 +160,7 @@ void code_page_mark(struct vcpu *v, struct code_page *p)
 /* Drop what was decoded from a page; its record stays where TLB entries may point to it. */
 static void drop(struct vcpu *v, struct code_page *p)
 {
-	for (unsigned s = 0; s < 3; s++) {
-		if (p->index[s])
-			memset(p->index[s], 0, INDEX_SIZE);
-	}
+	free_index(p);
 	p->chunks = 0;
 	atomic_store(&v->attention, 1); /* the run being executed may be among them */
 }

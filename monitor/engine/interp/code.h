@@ -7,8 +7,9 @@
  * Threads: the vCPU's own, but code_post, which is for everybody else.
  *
  * A run is consecutive decoded instructions in an array, ended by one that jumps or by a sentinel.  A page's
- * index has an entry per byte offset; a bit per 64 bytes says where decoded bytes lie, so that data beside
- * code may be written without dropping the code.
+ * index has an entry per byte offset, in pieces of 64 that are there where a run begins (the translator has single
+ * instructions done in very many pages); a bit per 64 bytes says where decoded bytes lie, so that data beside code may
+ * be written without dropping the code.
  */
 #ifndef SERAI_MONITOR_ENGINE_INTERP_CODE_H
 #define SERAI_MONITOR_ENGINE_INTERP_CODE_H
@@ -17,10 +18,12 @@
 
 #include <pthread.h>
 
+#define CODE_PIECE 64 /* bytes of a page */
+
 struct code_page {
 	uint8_t *host;           /* the page's bytes */
-	uint32_t *index[3];      /* per code size: offset in page to position in the instruction array; 0: not
-				    decoded */
+	uint32_t **index[3];     /* per code size, PAGE_SIZE / CODE_PIECE of them, or NULL: offset in a piece to position
+				    in the instruction array; 0: not decoded */
 	uint64_t chunks;         /* 64-byte pieces that decoded instructions lie in */
 	uint8_t idle_writes;     /* writes since something was decoded here */
 	bool writable;           /* where it was last looked up, the guest may write it */
@@ -53,6 +56,18 @@ void code_cache_flush(struct code_cache *c, struct vcpu *v);
 
 /* The physical map changed: what is not RAM may have gone. */
 void code_cache_remap(struct code_cache *c, struct vcpu *v);
+
+/* Where the instruction at this offset lies in the instruction array; 0: not decoded. */
+static inline uint32_t code_page_find(const struct code_page *p, unsigned code_size, unsigned off)
+{
+	uint32_t *const *index = p->index[code_size];
+	const uint32_t *piece = index ? index[off / CODE_PIECE] : NULL;
+
+	return piece ? piece[off % CODE_PIECE] : 0;
+}
+
+/* Where its position is to be written, to be found from then on; NULL: no memory. */
+uint32_t *code_page_place(struct code_page *p, unsigned code_size, unsigned off);
 
 /* The page's record, made if there is none; NULL: full, flush first. */
 struct code_page *code_page_get(struct code_cache *c, uint8_t *host);

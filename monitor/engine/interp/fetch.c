@@ -189,16 +189,18 @@ static const struct insn *fetch_oneshot(struct vcpu *v, struct interp *in, uint6
 	return o->insn;
 }
 
-/* Decode from an offset of a page to the end of the run; NULL: the first instruction straddles the page's
- * end. */
-static const struct insn *build_run(struct vcpu *v, struct interp *in, struct code_page *p, unsigned off)
+/* Decode from an offset of a page to the end of the run, no more than are to be run now, and write where it lies to
+ * *place; NULL: the first instruction straddles the page's end. */
+static const struct insn *build_run(
+	struct vcpu *v, struct interp *in, struct code_page *p, unsigned off, uint32_t *place)
 {
+	unsigned max = (unsigned)MIN_OF(MAX_OF(in->left, 1ull), (uint64_t)RUN_MAX);
 	struct insn *first = &in->code.insns[in->code.insn_used], *i = first;
 	unsigned start = off, seen = off; /* bytes before `seen` made the run what it is */
 	struct decode_note note = { .last = false };
 	uint8_t bytes[CODE_BYTES_MAX];
 
-	while (!note.last && i < first + RUN_MAX && off < PAGE_SIZE) {
+	while (!note.last && i < first + max && off < PAGE_SIZE) {
 		unsigned room = MIN_OF((unsigned)(PAGE_SIZE - off), (unsigned)CODE_BYTES_MAX);
 		enum decode_result r;
 
@@ -216,7 +218,7 @@ static const struct insn *build_run(struct vcpu *v, struct interp *in, struct co
 	if (i == first)
 		return NULL;
 	*i++ = (struct insn){ .exec = interp_run_end };
-	p->index[v->code_size][start] = in->code.insn_used;
+	*place = in->code.insn_used;
 	in->code.insn_used += (uint32_t)(i - first);
 	p->chunks |= bits_put(0, (seen - 1) / 64, start / 64, ~0ull);
 	return first;
@@ -242,6 +244,7 @@ static const struct insn *fetch_slow(struct vcpu *v, struct interp *in, uint64_t
 	struct code_page *p = lookup_page(v, in, la);
 	unsigned off = (unsigned)(la & (PAGE_SIZE - 1));
 	const struct insn *i;
+	uint32_t *place;
 
 	if (!p)
 		return fetch_oneshot(v, in, la);
@@ -249,17 +252,15 @@ static const struct insn *fetch_slow(struct vcpu *v, struct interp *in, uint64_t
 		forget_everything(v, in);
 		p = lookup_page(v, in, la);
 	}
-	if (!p->index[v->code_size]) {
-		p->index[v->code_size] = calloc(PAGE_SIZE, sizeof(uint32_t));
-		if (!p->index[v->code_size])
-			return fetch_oneshot(v, in, la);
-	}
-	if (p->index[v->code_size][off])
-		return &in->code.insns[p->index[v->code_size][off]];
+	place = code_page_place(p, v->code_size, off);
+	if (!place)
+		return fetch_oneshot(v, in, la);
+	if (*place)
+		return &in->code.insns[*place];
 	p->idle_writes = 0;
 	if (!p->marked)
 		code_page_mark(v, p);
-	i = build_run(v, in, p, off);
+	i = build_run(v, in, p, off, place);
 	return i ? i : fetch_oneshot(v, in, la);
 }
 
@@ -280,8 +281,7 @@ const struct insn *interp_fetch(struct vcpu *v, struct interp *in)
 	}
 	p = tlb_find_code(v, la);
 	if (likely(p)) {
-		const uint32_t *index = p->index[v->code_size];
-		uint32_t at = index ? index[la & (PAGE_SIZE - 1)] : 0;
+		uint32_t at = code_page_find(p, v->code_size, la & (PAGE_SIZE - 1));
 
 		if (likely(at))
 			return &in->code.insns[at];
