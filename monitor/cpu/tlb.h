@@ -24,7 +24,7 @@
 #define TLB_SPACES 8
 #define TLB_KERNEL TLB_SPACES /* what all have in common: global pages of the supervisor */
 #define TLB_LOCALS 512
-#define TLB_LARGES 1024
+#define TLB_LARGES 16384
 
 /*
  * TLB_CHECKED is never filled: with it in use every access takes the slow path (alignment checks).
