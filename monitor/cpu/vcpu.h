@@ -234,8 +234,7 @@ struct vcpu {
 		uint64_t host_sp;    /* C's stack while translated code runs */
 		const uint8_t *resume; /* where a slow path goes on */
 		struct vcpu *self;
-		uint8_t *link;       /* the jump that asked to be linked, NULL: none */
-		const void *link_from; /* within a page: its block */
+		uint8_t *link;       /* the jump that asked to be linked (bt.h, its struct), NULL: none */
 		uint32_t link_kind;  /* enum bt_link_kind */
 		uint32_t relink;     /* jumps into other pages until one is linked */
 		uint32_t single;     /* the block wanted is the one whose accesses all check for themselves */

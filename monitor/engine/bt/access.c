@@ -436,14 +436,14 @@ static void emit_single_exit(struct build *u, const struct cold *c)
 	emit_uncount(u, rest_behind(u, c->op) + 1);
 	link = emit_jump_whole(u);
 	emit_patch(link, e->at);
-	emit_here(u, T0, c->op->offset);
-	emit_link_request(u, link, u->c->exit_single);
+	emit_link_request(u, link, c->op->offset, u->c->exit_single);
 }
 
 void access_emit_cold(struct build *u, const struct cold *c)
 {
 	struct emit *e = &u->e;
-	uint8_t *lea, *crossing = NULL, *failed;
+	struct host_mem tag = mem_at(T1, 0);
+	uint8_t *lea, *crossing = NULL;
 	struct bt_miss miss = c->miss;
 
 	emit_patch(c->from, e->at);
@@ -455,7 +455,7 @@ void access_emit_cold(struct build *u, const struct cold *c)
 		emit_imm(e, 8, IMM_CMP, T0, PAGE_SIZE);
 		crossing = emit_jcc_later(e, CC_B);
 	}
-	emit_linear(u, c->access, c->target);
+	emit_op_mem(e, 8, OP_ADD, T0, &tag); /* the address again */
 	lea = emit_lea_later(e, T1);
 	emit_jmp(e, c->kind == COLD_MISS ? u->c->miss : u->c->group_miss);
 	emit_patch(lea, e->at);
@@ -464,20 +464,16 @@ void access_emit_cold(struct build *u, const struct cold *c)
 	/* Behind a push from memory the look-up for the stack would be left out. */
 	miss.len = c->op->kind >= K_JMP || c->op->accesses == 2 ? 0 : c->op->i.len;
 	emit_bytes(e, &miss, sizeof(miss));
-	/* Come back here when there is nothing to look up any more, or behind it to do so again. */
-	failed = emit_jmp_later(e);
-	emit_linear(u, c->access, c->target);
+	/* Come back here to look up again, or behind it when there is nothing to look up any more. */
 	emit_patch(emit_jmp_later(e), c->again);
 	if (c->kind == COLD_MISS) {
 		struct host_mem sp = mem_at(H_SP, -c->sp);
 
-		emit_patch(failed, e->at);
 		if (c->sp)
 			emit_lea(e, u->width, H_SP, &sp);
 		emit_patch(emit_jmp_later(e), c->back ? c->back : c->again);
 		return;
 	}
-	emit_patch(failed, e->at);
 	emit_patch(crossing, e->at);
 	emit_single_exit(u, c);
 }

@@ -28,7 +28,7 @@
 #define BT_CACHE_SIZE (48u << 20)
 #define BT_REGIONS    8 /* the cache is reused region by region */
 #define BT_REGION     (BT_CACHE_SIZE / BT_REGIONS)
-#define BT_HOT        (BT_REGION / 3 & ~4095u) /* of it for what runs mostly, so that it lies together; the rest is cold */
+#define BT_HOT        (BT_REGION / 5 * 2 & ~4095u) /* of it for what runs mostly, so that it lies together; the rest is cold */
 /* A linear address's place in the jump cache: the upper bits of its low half times this. */
 #define BT_JUMP_FACTOR 0x9e3779b1u
 #define BT_BUCKETS    65536u
@@ -73,13 +73,22 @@ struct bt_page {
  */
 struct bt_link {
 	const uint8_t *to; /* host address of the guest code it leads to; NULL: not known yet */
-	uint16_t mode;     /* and the mode of blocks it may lead to */
-	uint32_t id;
 	_Atomic(struct bt_block *) target; /* NULL: the jump leads to its own cold code */
 	struct bt_link *next;    /* of those that lead to the target */
 	struct bt_link **here;   /* what points to this one among them */
-	int64_t jump, cold;      /* where the displacement of its jump is, and that cold code, from here */
+	int32_t offset;          /* of where it leads, from the start of the guest's page it starts in */
+	int32_t jump;            /* where the displacement of its jump is, from here */
+	int16_t cold;            /* and that cold code */
+	uint16_t mode;           /* of blocks it may lead to */
+	uint32_t id;
 };
+
+/* A jump within a page that asks to be linked: stands behind the code that asks, known by its address. */
+struct bt_exit {
+	int32_t jump;    /* where its displacement is, from here */
+	uint16_t block;  /* how far behind its block this is */
+	uint16_t offset; /* of where it leads, in the page */
+} __attribute__((packed));
 
 /*
  * How a jump is to be linked.  Within a page it may leave out the target's look at attention when it leads forward.
@@ -95,15 +104,14 @@ struct bt_block {
 	struct bt_page *second;           /* page its one instruction goes on in; NULL: none */
 	_Atomic(struct bt_block *) next;  /* in its bucket */
 	struct bt_block *next_in_page[2]; /* [1]: in the second page's list */
-	struct bt_point *points;
-	struct bt_link *links;    /* its jumps into other pages */
-	struct bt_link *incoming; /* those that lead here */
-	const uint8_t *out; /* code that leaves for whatever is at the block's address now */
-	uint32_t size;      /* bytes of the cold part, with this */
-	uint32_t host_size; /* of the code at host_code */
+	struct bt_link *incoming; /* jumps from other pages that lead here */
 	uint64_t la;        /* linear address it was first translated at */
-	uint64_t runs;      /* BT_TALLY: in this window */
+	uint32_t runs;      /* BT_TALLY: in this window */
+	uint16_t size;      /* bytes of the cold part, with this */
+	uint16_t host_size; /* of the code at host_code */
+	uint16_t points, links; /* places behind this: struct bt_point; struct bt_link, its jumps into other pages */
 	uint16_t point_count, link_count;
+	uint16_t out;       /* place behind this: code that leaves for whatever is at the block's address now */
 	uint16_t count;     /* guest instructions */
 	uint16_t mode;
 	uint16_t skip;      /* where a jump that leads forward enters: without a look at attention, if none is needed */
@@ -121,12 +129,23 @@ struct bt_site {
 
 /* Host code that may raise a host exception, and whose guest instruction that is. */
 struct bt_point {
-	uint16_t start, end; /* of the code, from the block's start */
-	uint16_t offset;     /* of the guest instruction in its page */
-	uint16_t rest;       /* instructions in the block from it on */
-	int16_t sp;          /* what the guest's RSP is more than the host's */
-	bool flags;          /* the guest's are in the host's */
+	uint16_t start;       /* of the code, from the block's start */
+	uint8_t size;         /* of the code; where it is longer, there are several */
+	uint8_t rest;         /* instructions in the block from it on */
+	uint16_t offset : 12; /* of the guest instruction in its page */
+	uint16_t flags : 1;   /* the guest's are in the host's */
+	int16_t sp;           /* what the guest's RSP is more than the host's */
 };
+
+static inline const struct bt_point *bt_points(const struct bt_block *k)
+{
+	return (const struct bt_point *)(const void *)((const uint8_t *)k + k->points);
+}
+
+static inline struct bt_link *bt_links(struct bt_block *k)
+{
+	return (struct bt_link *)(void *)((uint8_t *)k + k->links);
+}
 
 #define BT_CONTEXT_BITS 6
 
@@ -200,9 +219,11 @@ struct bt_cache {
 	/* Code made once (fixed.c). */
 	void (*enter)(const uint8_t *host_code, struct vcpu *v);
 	const uint8_t *exit_lookup;  /* T0: the guest's RIP */
-	const uint8_t *exit_link[LINK_KINDS]; /* so it is, and T1 is the jump to patch, or the struct bt_link */
+	const uint8_t *exit_link[LINK_PAGE]; /* T1: struct bt_exit */
 	const uint8_t *exit_single;  /* the same, into the variant where every access checks for itself */
-	const uint8_t *exit_single_lookup; /* the same without a jump to patch */
+	const uint8_t *exit_head[2]; /* T1: the block, to be entered anew; [1]: as that variant */
+	const uint8_t *exit_page[2]; /* T1: struct bt_link, not linked or not for here; [1]: 64-bit code */
+	const uint8_t *exit_gone;    /* T1: the same, whose target is gone */
 	const uint8_t *indirect;     /* T0: linear address to go on at */
 	const uint8_t *site;         /* T0: the site, T1: where to go on */
 	const uint8_t *miss;         /* T0: linear address, T1: struct bt_miss */
@@ -256,7 +277,7 @@ static inline unsigned bt_limit(const struct vcpu *v)
 	return v->block_limit ? v->block_limit : BT_BLOCK_MAX;
 }
 
-/* Data in the code of a slow path, behind which two jumps stand: to the look-up again, to what comes after. */
+/* Data in the code of a slow path, behind which a jump to the look-up again stands, and the way to what comes after. */
 struct bt_miss {
 	uint16_t offset; /* of the instruction in its page */
 	uint16_t size;   /* bytes looked up */

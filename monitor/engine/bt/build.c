@@ -394,9 +394,9 @@ static void emit_leave(struct build *u, const struct head *h)
 		emit_op_mem(e, 8, 0x81, IMM_ADD, &left);
 		emit_u32(e, u->count);
 	}
-	u->block->out = emit_run_address(e, e->at);
-	emit_here(u, T0, u->start);
-	emit_jmp(e, u->mode & BT_SINGLE ? u->c->exit_single_lookup : u->c->exit_lookup);
+	u->block->out = (uint16_t)(e->at - (uint8_t *)u->block);
+	emit_patch(emit_lea_later(e, T1), (const uint8_t *)u->block);
+	emit_jmp(e, u->c->exit_head[u->mode & BT_SINGLE ? 1 : 0]);
 }
 
 static bool needs_vectors(const struct build *u)
@@ -409,6 +409,26 @@ static bool needs_vectors(const struct build *u)
 			return true;
 	}
 	return false;
+}
+
+/* What lies from `start` to here is the instruction's. */
+static void add_points(struct build *u, const struct op *o, const uint8_t *start)
+{
+	while (start < u->e.at) {
+		unsigned size = MIN_OF((unsigned)(u->e.at - start), (unsigned)UINT8_MAX);
+
+		if (u->points == ARRAY_LEN(u->point)) {
+			u->e.overflow = true;
+			return;
+		}
+		u->point[u->points++] = (struct bt_point){ .start = (uint16_t)(start - u->e.start),
+			.size = (uint8_t)size,
+			.rest = (uint8_t)(rest_behind(u, o) + 1),
+			.offset = o->offset,
+			.flags = u->access_flags,
+			.sp = (int16_t)u->access_sp };
+		start += size;
+	}
 }
 
 static void emit_body(struct build *u)
@@ -429,10 +449,7 @@ static void emit_body(struct build *u)
 		u->access_flags = false;
 		translate(u, &u->op[n]);
 		if (may_trap(&u->op[n]))
-			u->point[u->points++] = (struct bt_point){ (uint16_t)(start - u->e.start),
-				(uint16_t)(u->e.at - u->e.start), u->op[n].offset,
-				(uint16_t)(rest_behind(u, &u->op[n]) + 1), (int16_t)u->access_sp,
-				u->access_flags };
+			add_points(u, &u->op[n], start);
 		for (miss = &u->cold[colds]; miss < &u->cold[u->colds]; miss++) {
 			if (miss->kind == COLD_MISS || miss->kind == COLD_QUICK || miss->here) {
 				miss->back = u->e.at;
@@ -455,15 +472,18 @@ static void emit_tables(struct build *u)
 
 	while (((uintptr_t)e->at & 7) && !e->overflow)
 		emit_byte(e, 0xcc);
-	k->points = (struct bt_point *)e->at;
+	k->points = (uint16_t)(e->at - (uint8_t *)k);
 	k->point_count = (uint16_t)u->points;
 	emit_bytes(e, u->point, bytes);
 	while (((uintptr_t)e->at & 7) && !e->overflow)
 		emit_byte(e, 0xcc);
-	k->links = (struct bt_link *)e->at;
+	k->links = (uint16_t)(e->at - (uint8_t *)k);
 	k->link_count = (uint16_t)u->links;
 	for (unsigned n = 0; n < u->links && !e->overflow; n++) {
-		struct bt_link link = { .id = link_id(u, n), .jump = u->link[n].jump - e->at, .cold = u->link[n].cold - e->at };
+		struct bt_link link = { .offset = u->link[n].offset,
+			.jump = (int32_t)(u->link[n].jump - e->at),
+			.cold = (int16_t)(u->link[n].cold - e->at),
+			.id = link_id(u, n) };
 
 		emit_patch(u->link[n].jump, u->link[n].cold);
 		emit_patch(u->link[n].lea[0], e->at);
@@ -490,7 +510,7 @@ static bool emit_block(struct build *u)
 	u->uses_vectors = needs_vectors(u);
 	emit_head(u, &head);
 	emit_body(u);
-	k->host_size = (uint32_t)(e->at - e->start);
+	k->host_size = (uint16_t)(e->at - e->start);
 	e->at = (uint8_t *)(k + 1);
 	e->end = (uint8_t *)k + BT_HOST_MAX - 64;
 	emit_leave(u, &head);
@@ -502,7 +522,7 @@ static bool emit_block(struct build *u)
 			flow_emit_cold(u, &u->cold[n]);
 	}
 	emit_tables(u);
-	k->size = (uint32_t)((size_t)(e->at - (uint8_t *)k) + 15) & ~15u;
+	k->size = (uint16_t)(((size_t)(e->at - (uint8_t *)k) + 15) & ~15u);
 	k->host_code = emit_run_address(e, e->start);
 	k->uses_vectors = u->uses_vectors;
 	return !e->overflow;

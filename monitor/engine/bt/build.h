@@ -148,7 +148,7 @@ struct build {
 	bool ended;
 	struct cold cold[COLD_MAX];
 	unsigned colds;
-	struct bt_point point[BT_BLOCK_MAX];
+	struct bt_point point[2 * BT_BLOCK_MAX];
 	unsigned points;
 	struct bt_site site[BT_BLOCK_MAX * 2];
 	uint8_t *site_at[BT_BLOCK_MAX * 2]; /* displacements that lead to them */
@@ -156,6 +156,7 @@ struct build {
 	struct {
 		uint8_t *jump, *lea[2]; /* displacements */
 		uint8_t *cold;          /* where the jump leads while the link has no target */
+		int32_t offset;         /* as in struct bt_link */
 	} link[BT_BLOCK_MAX + 2]; /* jumps into other pages */
 	unsigned links;
 };
@@ -258,8 +259,8 @@ void flow_emit_cold(struct build *u, const struct cold *c);
 uint32_t link_id(const struct build *u, unsigned n);
 /* A jump that will be patched while others run it; returns where its displacement is. */
 uint8_t *emit_jump_whole(struct build *u);
-/* T0: the guest's RIP.  Out by this exit, which asks for the block's jump (where its displacement is) to be linked. */
-void emit_link_request(struct build *u, uint8_t *jump, const uint8_t *exit);
+/* Out by this exit to an offset in the page, asking for the jump (where its displacement is) to be linked. */
+void emit_link_request(struct build *u, uint8_t *jump, unsigned offset, const uint8_t *exit);
 
 /* ---- build.c */
 

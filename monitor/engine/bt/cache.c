@@ -281,7 +281,7 @@ static void unlink_region(struct bt_cache *c, const struct bt_region *r)
 		struct bt_block *k = (struct bt_block *)at;
 
 		for (unsigned n = 0; n < k->link_count; n++)
-			unlink_jump(c, &k->links[n]);
+			unlink_jump(c, &bt_links(k)[n]);
 		at += k->size;
 	}
 }
@@ -472,7 +472,8 @@ static void take_out_of_bucket(struct bt_cache *c, const struct bt_block *k)
 static void behead(struct bt_cache *c, const struct bt_block *k)
 {
 	uint64_t *head = (uint64_t *)(void *)(c->rw + (k->host_code - c->rx));
-	uint64_t jump = 0xe9 | (uint64_t)(uint32_t)(k->out - (k->host_code + BT_JMP_SIZE)) << 8;
+	const uint8_t *out = c->rx + ((const uint8_t *)k - c->rw) + k->out;
+	uint64_t jump = 0xe9 | (uint64_t)(uint32_t)(out - (k->host_code + BT_JMP_SIZE)) << 8;
 
 	__atomic_store_n(head, (*head & ~0xffffffffffull) | jump, __ATOMIC_RELEASE);
 }

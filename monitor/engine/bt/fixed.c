@@ -93,6 +93,26 @@ static void emit_to_c(struct emit *e)
 	emit_load_vcpu(e, 8, H_SP, BT_AT(host_sp));
 }
 
+/* T0 <- 16 bits at T1. */
+static void emit_low(struct emit *e, size_t offset)
+{
+	struct host_mem m = mem_at(T1, (int32_t)offset);
+
+	emit_byte(e, 0x40 | emit_rex_mem(4, T0, &m));
+	emit_byte(e, 0x0f), emit_byte(e, 0xb7); /* movzx */
+	emit_modrm_mem(e, T0, &m);
+}
+
+/* T1: struct bt_exit. */
+static void emit_exit_link(const struct bt_cache *c, struct emit *e, unsigned kind)
+{
+	emit_store_vcpu(e, 8, T1, BT_AT(link));
+	emit_set_vcpu(e, BT_AT(link_kind), kind);
+	emit_low(e, offsetof(struct bt_exit, offset));
+	emit_op_vcpu(e, OP_ADD, T0, BT_AT(page));
+	emit_jmp(e, c->exit_lookup);
+}
+
 static void emit_exits(struct bt_cache *c, struct emit *e, bool avx)
 {
 	c->exit_lookup = here(e);
@@ -102,15 +122,49 @@ static void emit_exits(struct bt_cache *c, struct emit *e, bool avx)
 	emit_return(e);
 	for (unsigned k = 0; k < ARRAY_LEN(c->exit_link); k++) {
 		c->exit_link[k] = here(e);
-		emit_store_vcpu(e, 8, T1, BT_AT(link));
-		emit_set_vcpu(e, BT_AT(link_kind), k);
-		emit_jmp(e, c->exit_lookup);
+		emit_exit_link(c, e, k);
 	}
 	c->exit_single = here(e);
-	emit_store_vcpu(e, 8, T1, BT_AT(link));
-	emit_set_vcpu(e, BT_AT(link_kind), LINK_ANY);
-	c->exit_single_lookup = here(e);
 	emit_set_vcpu(e, BT_AT(single), 1);
+	emit_exit_link(c, e, LINK_ANY);
+	c->exit_head[1] = here(e);
+	emit_set_vcpu(e, BT_AT(single), 1);
+	c->exit_head[0] = here(e);
+	emit_low(e, offsetof(struct bt_block, guest));
+	emit_imm(e, 4, IMM_AND, T0, (int32_t)~PAGE_MASK);
+	emit_op_vcpu(e, OP_ADD, T0, BT_AT(page));
+	emit_jmp(e, c->exit_lookup);
+}
+
+/* Now and then a jump into another page is linked anew. */
+static void emit_exit_page(struct bt_cache *c, struct emit *e, unsigned width)
+{
+	struct host_mem relink = mem_vcpu(BT_AT(relink)), offset = mem_at(T1, offsetof(struct bt_link, offset));
+	struct host_mem page = mem_vcpu(BT_AT(page));
+	uint8_t *due;
+
+	c->exit_page[width == 8] = here(e);
+	emit_op_mem(e, 8, 0x63, T0, &offset); /* movsxd */
+	emit_op_mem(e, width, OP_ADD, T0, &page);
+	emit_op_mem(e, 4, 0x83, IMM_SUB, &relink);
+	emit_byte(e, 1);
+	due = emit_jcc_later(e, CC_S);
+	emit_jmp(e, c->indirect);
+	emit_patch(due, e->at);
+	emit_store_vcpu(e, 8, T1, BT_AT(link));
+	emit_set_vcpu(e, BT_AT(link_kind), LINK_PAGE);
+	emit_jmp(e, c->exit_lookup);
+}
+
+/* The page was left for the other one already. */
+static void emit_exit_gone(struct bt_cache *c, struct emit *e)
+{
+	c->exit_gone = here(e);
+	emit_store_vcpu(e, 8, T1, BT_AT(link));
+	emit_set_vcpu(e, BT_AT(link_kind), LINK_GONE);
+	emit_low(e, offsetof(struct bt_link, offset));
+	emit_imm(e, 4, IMM_AND, T0, (int32_t)~PAGE_MASK);
+	emit_op_vcpu(e, OP_ADD, T0, BT_AT(page));
 	emit_jmp(e, c->exit_lookup);
 }
 
@@ -148,16 +202,15 @@ static void emit_site(struct emit *e, bool avx)
 }
 
 /*
- * T0: linear address, T1: struct bt_miss.  0: look up again, behind the jump that follows it; 1: the instruction is
- * done (a group: nothing is to be looked up), at that jump; 2: leave.
+ * T0: linear address, T1: struct bt_miss.  0: look up again, by the jump that follows it; 1: the instruction is done (a
+ * group: nothing is to be looked up), behind that jump; 2: leave.  C keeps T0 and T1.
  */
 static void emit_miss(struct emit *e, bool avx, uintptr_t function, bool group)
 {
-	struct host_mem again = mem_at(T1, sizeof(struct bt_miss) + BT_JMP_SIZE);
-	struct host_mem done = mem_at(T1, sizeof(struct bt_miss));
+	struct host_mem again = mem_at(T1, sizeof(struct bt_miss));
+	struct host_mem done = mem_at(T1, sizeof(struct bt_miss) + BT_JMP_SIZE);
 	uint8_t *other, *leave = NULL;
 
-	emit_store_vcpu(e, 8, T1, BT_AT(resume));
 	emit_to_c(e);
 	emit_vectors_out(e, avx, true);
 	emit_mov(e, 8, H_SI, T0);
@@ -168,7 +221,6 @@ static void emit_miss(struct emit *e, bool avx, uintptr_t function, bool group)
 	other = emit_jcc_later(e, CC_NE);
 	emit_vectors_back(e, avx);
 	emit_registers(e, false, CALLER_SAVED | 1u << R_BX);
-	emit_load_vcpu(e, 8, T1, BT_AT(resume));
 	emit_lea(e, 8, T1, &again);
 	emit_jmp_reg(e, T1);
 	emit_patch(other, e->at);
@@ -179,7 +231,6 @@ static void emit_miss(struct emit *e, bool avx, uintptr_t function, bool group)
 	emit_vectors_back(e, avx);
 	emit_registers(e, false, ALL);
 	emit_load_flags(e);
-	emit_load_vcpu(e, 8, T1, BT_AT(resume));
 	emit_lea(e, 8, T1, &done);
 	emit_jmp_reg(e, T1);
 	if (leave) {
@@ -255,6 +306,9 @@ bool bt_make_fixed_code(struct bt_cache *c, GError **error)
 	emit_exits(c, &e, avx);
 	c->indirect = here(&e);
 	emit_indirect(c, &e);
+	emit_exit_page(c, &e, 4);
+	emit_exit_page(c, &e, 8);
+	emit_exit_gone(c, &e);
 	if (e.overflow)
 		return fail(error, SERAI_ERROR_HOST, "the translator's own code does not fit");
 	c->fixed = (size_t)(e.at - c->rw + 63) & ~63ull;

@@ -40,14 +40,16 @@ uint8_t *emit_jump_whole(struct build *u)
 	return emit_jmp_later(&u->e);
 }
 
-void emit_link_request(struct build *u, uint8_t *jump, const uint8_t *exit)
+void emit_link_request(struct build *u, uint8_t *jump, unsigned offset, const uint8_t *exit)
 {
 	struct emit *e = &u->e;
+	uint8_t *lea = emit_lea_later(e, T1);
+	struct bt_exit asks;
 
-	emit_patch(emit_lea_later(e, T1), (const uint8_t *)u->block);
-	emit_store_vcpu(e, 8, T1, offsetof(struct vcpu, bt.link_from));
-	emit_patch(emit_lea_later(e, T1), jump);
 	emit_jmp(e, exit);
+	emit_patch(lea, e->at);
+	asks = (struct bt_exit){ (int32_t)(jump - e->at), (uint16_t)(e->at - (uint8_t *)u->block), (uint16_t)offset };
+	emit_bytes(e, &asks, sizeof(asks));
 }
 
 /* Into another page: straight on where the link says so (struct bt_link), else by the jump cache. */
@@ -62,38 +64,27 @@ static void emit_page_exit(struct build *u, const struct op *o, int64_t target)
 		u->links++;
 	else
 		e->overflow = true;
+	u->link[n].offset = (int32_t)target;
 	emit_load_vcpu(e, 8, T0, offsetof(struct vcpu, bt.page));
 	emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
 	emit_op_vcpu(e, OP_CMP, T0, offsetof(struct vcpu, bt.linked[link_id(u, n)]));
 	c = add_cold(u, COLD_PAGE, emit_jcc_later(e, CC_NE), o);
-	c->target = target;
 	c->site = n;
 	emit_op_mem(e, u->width, 0x81, IMM_ADD, &page);
 	emit_u32(e, (uint32_t)((uint64_t)target & PAGE_MASK));
 	u->link[n].jump = emit_jump_whole(u);
 }
 
-/* Not linked, or not for here: now and then it is linked anew. */
-static void emit_cold_page(struct build *u, const struct cold *cold)
+/* Not linked, or not for here; and what the jump itself leads to while there is nothing else. */
+static void emit_cold_page(struct build *u, unsigned n)
 {
-	struct host_mem relink = mem_vcpu(offsetof(struct vcpu, bt.relink));
 	struct emit *e = &u->e;
-	struct cold c = *cold;
-	uint8_t *due;
 
-	emit_op_mem(e, 4, 0x83, IMM_SUB, &relink);
-	emit_byte(e, 1);
-	due = emit_jcc_later(e, CC_S);
-	emit_here(u, T0, c.target);
-	emit_jmp(e, u->c->indirect);
-	emit_patch(due, e->at);
-	emit_here(u, T0, c.target);
-	u->link[c.site].lea[0] = emit_lea_later(e, T1);
-	emit_jmp(e, u->c->exit_link[LINK_PAGE]);
-	u->link[c.site].cold = e->at;
-	emit_here(u, T0, c.target & (int64_t)(PAGE_SIZE - 1));
-	u->link[c.site].lea[1] = emit_lea_later(e, T1);
-	emit_jmp(e, u->c->exit_link[LINK_GONE]);
+	u->link[n].lea[0] = emit_lea_later(e, T1);
+	emit_jmp(e, u->c->exit_page[u->width == 8]);
+	u->link[n].cold = e->at;
+	u->link[n].lea[1] = emit_lea_later(e, T1);
+	emit_jmp(e, u->c->exit_gone);
 }
 
 static bool in_page(const struct build *u, int64_t target)
@@ -288,7 +279,7 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 		emit_jmp(e, u->c->exit_lookup);
 		break;
 	case COLD_PAGE:
-		emit_cold_page(u, c);
+		emit_cold_page(u, c->site);
 		break;
 	case COLD_LOOKUP:
 		emit_op_vcpu(e, OP_XOR, T0, offsetof(struct vcpu, bt.context));
@@ -307,12 +298,12 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 			emit_page_exit(u, c->op, c->target);
 			break;
 		}
-		emit_here(u, T0, c->target);
 		if (!in_page(u, c->target)) {
+			emit_here(u, T0, c->target);
 			emit_jump_cache(u, c->op, COLD_LOOKUP, 0);
 			break;
 		}
-		emit_link_request(u, link,
+		emit_link_request(u, link, (unsigned)c->target,
 			u->c->exit_link[c->target <= c->op->offset || u->mode & BT_COUNT ? LINK_ANY
 					: u->uses_vectors                        ? LINK_FORWARD_VECTORS
 										 : LINK_FORWARD]);

@@ -95,9 +95,9 @@ int bt_recover(struct vcpu *v, const void *context, uintptr_t pc)
 		return 0;
 	at = (uint32_t)((const uint8_t *)pc - k->host_code);
 	for (unsigned n = 0; n < k->point_count; n++) {
-		const struct bt_point *p = &k->points[n];
+		const struct bt_point *p = &bt_points(k)[n];
 
-		if (at < p->start || at >= p->end)
+		if (at - p->start >= p->size)
 			continue;
 		for (unsigned g = 0; g < 14; g++)
 			v->s.gpr[g] = (uint64_t)uc->uc_mcontext.gregs[gregs[g]];

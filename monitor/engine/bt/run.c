@@ -198,7 +198,8 @@ static void link_page(struct vcpu *v, struct bt *b, struct bt_link *l, struct bt
 static void link_block(struct vcpu *v, struct bt *b, struct bt_block *k)
 {
 	struct bt_cache *c = b->cache;
-	const struct bt_block *from = v->bt.link_from;
+	const struct bt_block *from;
+	const struct bt_exit *asks;
 	const uint8_t *to;
 	uint8_t *at;
 
@@ -209,6 +210,8 @@ static void link_block(struct vcpu *v, struct bt *b, struct bt_block *k)
 		link_page(v, b, (struct bt_link *)at, k);
 		return;
 	}
+	asks = (const struct bt_exit *)at;
+	from = (const struct bt_block *)(const void *)(at - asks->block);
 	pthread_mutex_lock(&c->lock);
 	to = k->host_code;
 	if (v->bt.link_kind == LINK_FORWARD_VECTORS || (v->bt.link_kind == LINK_FORWARD && !k->uses_vectors))
@@ -216,7 +219,7 @@ static void link_block(struct vcpu *v, struct bt *b, struct bt_block *k)
 	/* What is mapped at the address, and the mode, may be others by now.  Both blocks must die together. */
 	if (!k->second && !from->dead && !k->dead && from->page == k->page && !((from->mode ^ k->mode) & ~BT_SINGLE)) {
 		c->stats.links++;
-		bt_cache_patch(c, at, to);
+		bt_cache_patch(c, at + asks->jump, to);
 	}
 	pthread_mutex_unlock(&c->lock);
 }
