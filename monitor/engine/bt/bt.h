@@ -25,13 +25,13 @@
 
 #define BT_BLOCK_MAX  64          /* guest instructions in a block */
 #define BT_HOST_MAX   (24u << 10) /* bytes of host code a block may take */
-#define BT_CACHE_SIZE (48u << 20)
+#define BT_CACHE_SIZE (56u << 20)
 #define BT_REGIONS    8 /* the cache is reused region by region */
 #define BT_REGION     (BT_CACHE_SIZE / BT_REGIONS)
 #define BT_HOT        (BT_REGION / 5 * 2 & ~4095u) /* of it for what runs mostly, so that it lies together; the rest is cold */
 /* A linear address's place in the jump cache: the upper bits of its low half times this. */
 #define BT_JUMP_FACTOR 0x9e3779b1u
-#define BT_BUCKETS    65536u
+#define BT_BUCKETS    131072u
 #define BT_LINKS      (VCPU_LINKS / BT_REGIONS) /* jumps into other pages, in a region */
 #define BT_ROM_PAGES  1024u                     /* pages of code outside RAM */
 
@@ -374,7 +374,7 @@ static inline _Atomic(struct bt_block *) *bt_bucket(struct bt_cache *c, const ui
 {
 	uint64_t h = ((uintptr_t)guest ^ (uint64_t)mode << 52) * c->multiplier;
 
-	return &c->buckets[(h >> 48) & (BT_BUCKETS - 1)];
+	return &c->buckets[(h >> 47) & (BT_BUCKETS - 1)];
 }
 
 static inline struct bt_block *bt_cache_find(
