@@ -300,6 +300,11 @@ static struct host_mem view_operand(struct build *u, const struct access *a, int
 		emit_delta(u, a->base); /* the windows' guards are as wide as displacements go */
 		return (struct host_mem){ a->base, T1, 0, false, (int32_t)disp };
 	}
+	if (a->base == GPR_RIP && !uses_segment(a) && !a->narrow) {
+		emit_load_vcpu(&u->e, 8, T0, offsetof(struct vcpu, bt.page));
+		emit_delta(u, T0);
+		return (struct host_mem){ T1, T0, 0, false, (int32_t)disp };
+	}
 	if (a->base == R_SP)
 		flush_sp(u);
 	if (a->small && a->index != GPR_NONE) { /* the guards are as wide as that, too */

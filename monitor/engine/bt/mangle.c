@@ -124,12 +124,13 @@ bool mangle_possible(const struct op *o, unsigned mode)
 struct fields {
 	int reg, rm, vvvv, opcode;
 	bool force_rex; /* SPL BPL SIL DIL */
+	bool turned;    /* the operation is to go the other way, from r/m to the register */
 	const struct host_mem *mem;
 };
 
 static struct fields fields_of(const struct mapping *m, const struct op *o, const struct host_mem *mem)
 {
-	struct fields f = { -1, -1, -1, -1, false, mem };
+	struct fields f = { .reg = -1, .rm = -1, .vvvv = -1, .opcode = -1, .mem = mem };
 
 	for (unsigned k = 0; k < o->d.in.operand_count; k++) {
 		const ZydisDecodedOperand *op = &o->d.op[k];
@@ -251,6 +252,7 @@ static void emit_legacy(struct emit *e, const struct op *o, const struct fields 
 		emit_byte(e, 0x38);
 	if (d->in.opcode_map == ZYDIS_OPCODE_MAP_0F3A)
 		emit_byte(e, 0x3a);
+	opcode |= f->turned ? 2 : 0;
 	if (d->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && opcode == 0x82)
 		opcode = 0x80; /* an alias 64-bit mode does not have */
 	emit_byte(e, f->opcode >= 0 ? (opcode & ~7u) | ((unsigned)f->opcode & 7) : opcode);
@@ -285,6 +287,21 @@ static bool use_in_place(const struct op *o, const struct mapping *m, const stru
 	return !(rm->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) || rm->size != 32;
 }
 
+/* The source may be used there if there is a form that reads it from memory: MOV, ADD and its like. */
+static bool use_source_in_place(const struct op *o, const struct mapping *m, struct fields *f)
+{
+	unsigned opcode = o->d.in.opcode;
+
+	if ((o->i.flags & INSN_MEM) || o->d.in.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || __builtin_popcount(m->moved) != 1 ||
+		f->reg < T0 || f->rm < 0 || f->rm >= T0)
+		return false;
+	if (opcode != 0x88 && opcode != 0x89 && (opcode >= 0x40 || (opcode & 7) > 1))
+		return false;
+	f->turned = true;
+	f->reg = f->rm;
+	return true;
+}
+
 static void emit_any(struct emit *e, const struct op *o, const struct fields *f)
 {
 	if (o->d.in.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
@@ -304,7 +321,7 @@ void mangle(struct build *u, const struct op *o, struct host_mem *mem)
 		emit_any(e, o, &f);
 		return;
 	}
-	if (use_in_place(o, &m, &f)) {
+	if (use_in_place(o, &m, &f) || use_source_in_place(o, &m, &f)) {
 		there = mem_vcpu(GPR_OFFSET(m.moved & 1u << R_14 ? R_14 : R_15));
 		f.rm = -1;
 		f.mem = &there;
