@@ -92,6 +92,8 @@ struct vcpu_state {
 #define VCPU_JUMP_BITS   14
 #define VCPU_VIEW        256
 #define VCPU_JUMPS     (1u << VCPU_JUMP_BITS)
+#define VCPU_KNOWN_BITS 14
+#define VCPU_KNOWN     (1u << VCPU_KNOWN_BITS)
 #define VCPU_LINKS     131072
 
 /* Kinds of access that the software TLB tells apart. */
@@ -240,6 +242,11 @@ struct vcpu {
 		uint32_t single;     /* the block wanted is the one whose accesses all check for themselves */
 		uint64_t jump_tag[VCPU_JUMPS]; /* the jump cache: linear address ^ context; 0: empty */
 		const uint8_t *jump_host[VCPU_JUMPS];
+		/* Host code by the host address of the guest's code and its mode, which all address spaces share; key 0: empty. */
+		struct vcpu_known {
+			uint64_t key;
+			const uint8_t *host;
+		} known[VCPU_KNOWN];
 		uint64_t linked[VCPU_LINKS]; /* jumps into other pages: linear page ^ context for which each holds, or 0 */
 	} bt;
 	_Atomic bool measure; /* anyone, and asks for attention: the engine measures itself more closely, at a cost */

@@ -73,8 +73,8 @@ struct bt_page {
  */
 struct bt_link {
 	const uint8_t *to; /* host address of the guest code it leads to; NULL: not known yet */
-	_Atomic(struct bt_block *) target; /* NULL: the jump leads to its own cold code */
-	struct bt_link *next;    /* of those that lead to the target */
+	_Atomic(const uint8_t *) code; /* of the block it leads to; NULL: to its own cold code */
+	struct bt_link *next;    /* of those that lead to that block */
 	struct bt_link **here;   /* what points to this one among them */
 	int32_t offset;          /* of where it leads, from the start of the guest's page it starts in */
 	int32_t jump;            /* where the displacement of its jump is, from here */
@@ -387,15 +387,21 @@ static inline struct bt_block *bt_cache_find(
 	return k;
 }
 
-/* The block at this offset of a page whose record the TLB has; NULL: not known. */
-static inline struct bt_block *bt_find_in_page(struct bt_cache *c, const struct code_page *page, unsigned offset, unsigned mode)
+/* What the vCPU knows of the guest's code at this host address. */
+static inline struct vcpu_known *bt_known(struct vcpu *v, const struct bt_cache *c, const uint8_t *guest, unsigned mode)
 {
-	const struct bt_page *t = bt_page_at(c, page->host);
+	return &v->bt.known[((uintptr_t)guest ^ (uint64_t)mode << 52) * c->multiplier >> (64 - VCPU_KNOWN_BITS)];
+}
 
-	return t ? bt_cache_find(c, page->host + offset, NULL, bt_page_mode(page, t, mode)) : NULL;
+static inline uint64_t bt_known_key(const uint8_t *guest, unsigned mode)
+{
+	return (uintptr_t)guest | (uint64_t)mode << 48;
 }
 
 /* ---- lookup.c */
+
+/* Code for this offset of a page whose record the TLB has; NULL: not known. */
+const uint8_t *bt_find_in_page(struct vcpu *v, struct bt *b, const struct code_page *page, unsigned offset, unsigned mode);
 
 /* Where the jump cache may have it: here or in the slot beside. */
 static inline unsigned bt_jump_slot(uint64_t la)

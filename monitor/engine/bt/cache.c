@@ -156,6 +156,7 @@ void bt_cache_leave(struct vcpu *v, struct bt *b)
 static void forget_jumps(struct vcpu *v)
 {
 	memset(v->bt.jump_tag, 0, sizeof(v->bt.jump_tag));
+	memset(v->bt.known, 0, sizeof(v->bt.known));
 	v->bt.link = NULL;
 }
 
@@ -225,13 +226,13 @@ void bt_cache_patch(struct bt_cache *c, uint8_t *at, const uint8_t *to)
 /* It leads to its own cold code. */
 static void unlink_jump(struct bt_cache *c, struct bt_link *l)
 {
-	if (!l->target)
+	if (!l->code)
 		return;
 	bt_cache_patch(c, (uint8_t *)l + l->jump, c->rx + ((uint8_t *)l + l->cold - c->rw));
 	*l->here = l->next;
 	if (l->next)
 		l->next->here = l->here;
-	l->target = NULL;
+	l->code = NULL;
 }
 
 bool bt_cache_link(struct bt_cache *c, struct bt_link *l, struct bt_block *k)
@@ -243,14 +244,17 @@ bool bt_cache_link(struct bt_cache *c, struct bt_link *l, struct bt_block *k)
 		l->to = k->guest;
 		l->mode = k->mode;
 	}
+	/* The page went back to look-ups, for all for whom the link holds. */
+	if (l->mode == (k->mode | BT_VIEW) && atomic_load(&k->page->no_view))
+		l->mode = k->mode;
 	/* Others may be behind the comparison that says it leads there. */
 	if (l->to != k->guest || l->mode != k->mode)
 		return false;
-	if (l->target == k)
+	if (l->code == k->host_code)
 		return true;
 	unlink_jump(c, l);
 	bt_cache_patch(c, (uint8_t *)l + l->jump, k->host_code);
-	l->target = k;
+	l->code = k->host_code;
 	l->next = k->incoming;
 	l->here = &k->incoming;
 	if (l->next)

@@ -136,16 +136,65 @@ static void emit_exits(struct bt_cache *c, struct emit *e, bool avx)
 	emit_jmp(e, c->exit_lookup);
 }
 
-/* Now and then a jump into another page is linked anew. */
-static void emit_exit_page(struct bt_cache *c, struct emit *e, unsigned width)
+/* T0 <- the address that the struct bt_link at T1 leads to. */
+static void emit_link_address(struct emit *e, unsigned width)
 {
-	struct host_mem relink = mem_vcpu(BT_AT(relink)), offset = mem_at(T1, offsetof(struct bt_link, offset));
-	struct host_mem page = mem_vcpu(BT_AT(page));
-	uint8_t *due;
+	struct host_mem offset = mem_at(T1, offsetof(struct bt_link, offset)), page = mem_vcpu(BT_AT(page));
 
-	c->exit_page[width == 8] = here(e);
 	emit_op_mem(e, 8, 0x63, T0, &offset); /* movsxd */
 	emit_op_mem(e, width, OP_ADD, T0, &page);
+}
+
+/*
+ * The jump cache leads where the link at vcpu.bt.temp leads to in other address spaces: from now on it is believed in this
+ * one.  T1: the jump cache's slot.  Returns a jump to what is to be done if it leads elsewhere.
+ */
+static uint8_t *emit_believe(struct emit *e, unsigned width)
+{
+	struct host_mem host = { H_NONE, T1, 3, true, (int32_t)BT_AT(jump_host) };
+	struct host_mem linked = { H_NONE, T1, 3, true, (int32_t)BT_AT(linked) };
+	struct host_mem code = mem_at(T0, offsetof(struct bt_link, code)), id = mem_at(T0, offsetof(struct bt_link, id));
+	struct host_mem offset = mem_at(T0, offsetof(struct bt_link, offset));
+	struct host_mem page = mem_vcpu(BT_AT(page)), resume = mem_vcpu(BT_AT(resume));
+	uint8_t *differs;
+
+	emit_op_mem(e, 8, OP_LOAD, T1, &host);
+	emit_load_vcpu(e, 8, T0, BT_AT(temp));
+	emit_op_mem(e, 8, OP_CMP, T1, &code);
+	differs = emit_jcc_later(e, CC_NE);
+	emit_store_vcpu(e, 8, T1, BT_AT(resume)); /* others may take the link's away */
+	emit_op_mem(e, 4, OP_LOAD, T1, &id);
+	emit_load_vcpu(e, 8, T0, BT_AT(page));
+	emit_op_vcpu(e, OP_XOR, T0, BT_AT(context));
+	emit_op_mem(e, 8, OP_STORE, T0, &linked);
+	emit_load_vcpu(e, 8, T0, BT_AT(temp));
+	emit_op_mem(e, 8, 0x63, T0, &offset);
+	emit_imm(e, 8, IMM_AND, T0, (int32_t)PAGE_MASK);
+	emit_op_mem(e, width, 0x01, T0, &page); /* add */
+	emit_jmp_mem(e, &resume);
+	return differs;
+}
+
+/* Where a jump into another page does not lead where it last did, it is linked anew now and then. */
+static void emit_exit_page(struct bt_cache *c, struct emit *e, unsigned width)
+{
+	struct host_mem relink = mem_vcpu(BT_AT(relink));
+	uint8_t *other, *due, *differs;
+	const uint8_t *hit;
+
+	c->exit_page[width == 8] = here(e);
+	emit_store_vcpu(e, 8, T1, BT_AT(temp));
+	emit_link_address(e, width);
+	emit_jump_compare(e);
+	other = emit_jcc_later(e, CC_NE);
+	hit = e->at;
+	differs = emit_believe(e, width);
+	emit_patch(other, e->at);
+	emit_jump_other(e);
+	emit_patch(emit_jcc_later(e, CC_E), hit);
+	emit_patch(differs, e->at);
+	emit_load_vcpu(e, 8, T1, BT_AT(temp));
+	emit_link_address(e, width);
 	emit_op_mem(e, 4, 0x83, IMM_SUB, &relink);
 	emit_byte(e, 1);
 	due = emit_jcc_later(e, CC_S);

@@ -180,7 +180,7 @@ static void update_context(struct vcpu *v, struct bt *b, unsigned mode)
 
 static void link_page(struct vcpu *v, struct bt *b, struct bt_link *l, struct bt_block *k)
 {
-	bool leads_there = atomic_load(&l->target) == k; /* another vCPU has seen to it */
+	bool leads_there = atomic_load(&l->code) == k->host_code; /* another vCPU has seen to it */
 
 	v->bt.relink = RELINK_EVERY;
 	if (!leads_there) {
@@ -299,6 +299,8 @@ static struct bt_block *find_block(struct vcpu *v, struct bt *b, unsigned mode)
 	link_block(v, b, k);
 	if (!single)
 		bt_insert_jump(v, b, la, k->host_code);
+	if (!k->second) /* it may know one that is dead */
+		*bt_known(v, b->cache, k->guest, k->mode) = (struct vcpu_known){ bt_known_key(k->guest, k->mode), k->host_code };
 	v->bt.page = la & PAGE_MASK;
 	return k;
 }
@@ -329,7 +331,7 @@ static bool go_on(struct vcpu *v)
 {
 	struct bt *b = v->engine_data;
 	const struct code_page *page;
-	const struct bt_block *k;
+	const uint8_t *host;
 	unsigned mode, slot;
 
 	if (b->counting || atomic_load_explicit(&v->attention, memory_order_relaxed))
@@ -346,10 +348,10 @@ static bool go_on(struct vcpu *v)
 		page = tlb_find_code(v, v->s.rip);
 		if (!page)
 			return false;
-		k = bt_find_in_page(b->cache, page, v->s.rip & (PAGE_SIZE - 1), mode);
-		if (!k)
+		host = bt_find_in_page(v, b, page, v->s.rip & (PAGE_SIZE - 1), mode);
+		if (!host)
 			return false;
-		slot = bt_insert_jump(v, b, v->s.rip, k->host_code);
+		slot = bt_insert_jump(v, b, v->s.rip, host);
 	}
 	b->mode = mode;
 	v->bt.page = v->s.rip & PAGE_MASK;
