@@ -288,13 +288,17 @@ static void emit_delta(struct build *u, unsigned reg)
 	emit_op_mem(&u->e, 8, OP_LOAD, T1, &entry);
 }
 
+/* Kernels that lie in the last 2 GiB have the address of an array in the displacement, and an index in the base. */
+#define ARRAY_DISP (-(16 << 20))
+
 /* base + index + disp as the registers are now: T1, and perhaps T0, become part of the operand. */
 static struct host_mem view_operand(struct build *u, const struct access *a, int64_t disp)
 {
 	struct host_mem sum = { T0, T1, 0, false, 0 };
+	bool array = (u->mode & BT_SUPER) && disp < ARRAY_DISP;
 	unsigned base;
 
-	if (a->base < 16 && !in_memory(a->base) && a->index == GPR_NONE && !uses_segment(a) && !a->narrow) {
+	if (!array && a->base < 16 && !in_memory(a->base) && a->index == GPR_NONE && !uses_segment(a) && !a->narrow) {
 		if (a->base == R_SP)
 			disp += u->sp_pending;
 		emit_delta(u, a->base); /* the windows' guards are as wide as displacements go */
@@ -307,7 +311,7 @@ static struct host_mem view_operand(struct build *u, const struct access *a, int
 	}
 	if (a->base == R_SP)
 		flush_sp(u);
-	if (a->small && a->index != GPR_NONE) { /* the guards are as wide as that, too */
+	if (!array && a->small && a->index != GPR_NONE) { /* the guards are as wide as that, too */
 		base = guest_reg(u, a->base, T0);
 		sum.base = (uint8_t)base;
 		emit_delta(u, base);

@@ -468,6 +468,15 @@ static void show_known(struct vcpu *v, struct views *s, struct view *w, enum tlb
 	}
 }
 
+/* The kernel's code and stack are the same in all address spaces: not so while it starts. */
+static bool is_ready(struct vcpu *v, const struct view *w)
+{
+	struct page_walk code, stack;
+
+	return !w->kernel || (paging_walk(v, v->s.rip, ACC_PEEK, &code) && code.global &&
+				     paging_walk(v, v->s.gpr[R_SP], ACC_PEEK, &stack) && stack.global);
+}
+
 static void begin(struct vcpu *v, struct views *s, struct view *w)
 {
 	if (!w->page)
@@ -582,7 +591,7 @@ void view_heat(struct vcpu *v, struct views *s)
 		return;
 	if (w->valid)
 		w->on = w->credit >= RESUME;
-	else if (++w->heat >= HOT || v->views_at_once)
+	else if (v->views_at_once || ((w->heat >= HOT || ++w->heat >= HOT) && is_ready(v, w)))
 		begin(v, s, w);
 }
 
