@@ -473,7 +473,7 @@ static bool is_ready(struct vcpu *v, const struct view *w)
 {
 	struct page_walk code, stack;
 
-	return !w->kernel || (paging_walk(v, v->s.rip, ACC_PEEK, &code) && code.global &&
+	return !w->kernel || (is_for(w, v->s.rip) && paging_walk(v, v->s.rip, ACC_PEEK, &code) && code.global &&
 				     paging_walk(v, v->s.gpr[R_SP], ACC_PEEK, &stack) && stack.global);
 }
 
@@ -528,7 +528,7 @@ static bool take_up(struct vcpu *v, struct views *s, struct view *w)
 		w->stale = false;
 		return false;
 	}
-	if (w->credit <= 0 && !w->kernel) /* later */
+	if (w->kernel ? !(v->s.cr4 & CR4_PGE) : w->credit <= 0) /* later: nothing is global now; it has cost too much */
 		return false;
 	w->credit -= (int)(1 + w->used / WALKS);
 	w->valid = true;
