@@ -69,13 +69,16 @@ static uint64_t at(struct vcpu *v, const struct string_op *o, unsigned seg, unsi
 	return seg_linear(v, seg, v->s.gpr[reg] & o->mask, o->size, write);
 }
 
-/* Elements upward from la that stay within its page, the count, and the address size. */
+/* Elements from la on, in its direction, that stay within its page, the count, and the address size. */
 static uint64_t run_length(
 	const struct vcpu *v, const struct string_op *o, uint64_t la, unsigned reg, uint64_t count)
 {
-	uint64_t room = (PAGE_SIZE - (la & (PAGE_SIZE - 1))) / o->size;
-	uint64_t wrap = (o->mask - (v->s.gpr[reg] & o->mask)) / o->size + 1;
+	uint64_t offset = la & (PAGE_SIZE - 1), pointer = v->s.gpr[reg] & o->mask;
+	uint64_t room = (PAGE_SIZE - offset) / o->size;
+	uint64_t wrap = (o->step > 0 ? o->mask - pointer : pointer) / o->size + 1;
 
+	if (o->step < 0 && room) /* the first one is whole */
+		room = offset / o->size + 1;
 	if (!wrap)
 		wrap = UINT64_MAX;
 	return MIN_OF(MIN_OF(room, wrap), count);
@@ -83,7 +86,7 @@ static uint64_t run_length(
 
 static bool may_run(const struct vcpu *v, const struct string_op *o, uint64_t count)
 {
-	return o->repeat && o->step > 0 && count > 1 && v->view != TLB_CHECKED && !(v->s.rflags & FLAG_TF);
+	return o->repeat && count > 1 && v->view != TLB_CHECKED && !(v->s.rflags & FLAG_TF);
 }
 
 /* True when another iteration must wait: somebody wants the vCPU. */
@@ -102,36 +105,42 @@ static int stop_midway(struct vcpu *v)
 }
 
 /* The host's REP MOVS and REP STOS: elements are whole for other vCPUs, and overlap has the effect it should have. */
-#define HOST_REP(size, name, ...)                                                                                      \
+#define HOST_REP(size, before, name, after, ...)                                                                       \
 	switch (size) {                                                                                                \
 	case 1:                                                                                                        \
-		__asm__ volatile("rep " name "b" : "+D"(to), "+c"(n), __VA_ARGS__ : "memory");                        \
+		__asm__ volatile(before "rep " name "b" after : "+D"(to), "+c"(n), __VA_ARGS__ : "memory", "cc");      \
 		break;                                                                                                 \
 	case 2:                                                                                                        \
-		__asm__ volatile("rep " name "w" : "+D"(to), "+c"(n), __VA_ARGS__ : "memory");                        \
+		__asm__ volatile(before "rep " name "w" after : "+D"(to), "+c"(n), __VA_ARGS__ : "memory", "cc");      \
 		break;                                                                                                 \
 	case 4:                                                                                                        \
-		__asm__ volatile("rep " name "l" : "+D"(to), "+c"(n), __VA_ARGS__ : "memory");                        \
+		__asm__ volatile(before "rep " name "l" after : "+D"(to), "+c"(n), __VA_ARGS__ : "memory", "cc");      \
 		break;                                                                                                 \
 	default:                                                                                                       \
-		__asm__ volatile("rep " name "q" : "+D"(to), "+c"(n), __VA_ARGS__ : "memory");                        \
+		__asm__ volatile(before "rep " name "q" after : "+D"(to), "+c"(n), __VA_ARGS__ : "memory", "cc");      \
 		break;                                                                                                 \
 	}
 
 static void host_movs(uint8_t *to, const uint8_t *from, uint64_t n, unsigned size)
 {
-	HOST_REP(size, "movs", "+S"(from) :)
+	HOST_REP(size, "", "movs", "", "+S"(from) :)
+}
+
+/* Downward from the elements at these addresses. */
+static void host_movs_down(uint8_t *to, const uint8_t *from, uint64_t n, unsigned size)
+{
+	HOST_REP(size, "std; ", "movs", "; cld", "+S"(from) :)
 }
 
 static void host_stos(uint8_t *to, uint64_t value, uint64_t n, unsigned size)
 {
-	HOST_REP(size, "stos", "+a"(value) :)
+	HOST_REP(size, "", "stos", "", "+a"(value) :)
 }
 
-/* Bulk MOVS upward; elements done, 0: do it one by one. */
+/* Bulk MOVS; elements done, 0: do it one by one. */
 static uint64_t movs_run(struct vcpu *v, const struct insn *i, const struct string_op *o, uint64_t count)
 {
-	uint64_t src, dst, n;
+	uint64_t src, dst, n, back;
 	uint8_t *from, *to;
 	unsigned bytes;
 
@@ -143,11 +152,17 @@ static uint64_t movs_run(struct vcpu *v, const struct insn *i, const struct stri
 	if (n < 2)
 		return 0;
 	bytes = (unsigned)(n * o->size);
-	from = lin_direct(v, src, bytes, TLB_READ, i->seg);
-	to = lin_direct(v, dst, bytes, TLB_WRITE, S_ES);
+	back = o->step > 0 ? 0 : bytes - o->size;
+	if (back && (!lin_direct(v, src, o->size, TLB_READ, i->seg) || !lin_direct(v, dst, o->size, TLB_WRITE, S_ES)))
+		return 0; /* what faults is the element that comes first */
+	from = lin_direct(v, src - back, bytes, TLB_READ, i->seg);
+	to = lin_direct(v, dst - back, bytes, TLB_WRITE, S_ES);
 	if (!from || !to)
 		return 0;
-	host_movs(to, from, n, o->size);
+	if (back)
+		host_movs_down(to + back, from + back, n, o->size);
+	else
+		host_movs(to, from, n, o->size);
 	lin_written(v, to, bytes);
 	return n;
 }
@@ -206,7 +221,7 @@ int insn_stos(struct vcpu *v, const struct insn *i)
 	narrow(v, &o, R_CX);
 	narrow(v, &o, R_DI);
 	while ((left = count_left(v, &o)) != 0) {
-		uint64_t n = may_run(v, &o, left) ? stos_run(v, &o, left) : 0;
+		uint64_t n = o.step > 0 && may_run(v, &o, left) ? stos_run(v, &o, left) : 0;
 
 		if (!n) {
 			lin_write(v, at(v, &o, S_ES, R_DI, true), o.size, v->s.gpr[R_AX], S_ES);

@@ -311,6 +311,9 @@ static void translate(struct build *u, const struct op *o)
 	case K_STRING:
 		string_rep(u, o);
 		break;
+	case K_ELEMENT:
+		string_element(u, o);
+		break;
 	case K_JMP:
 		flags_to_memory(u, o->live_out);
 		flow_exit(u, o->target);

@@ -36,6 +36,7 @@ enum op_kind {
 	K_PAUSE,
 	K_MOV_FROM, /* MOV from a segment or control register to a general one */
 	K_STRING, /* REP MOVS, REP STOS */
+	K_ELEMENT, /* MOVS, STOS */
 	K_POP,
 	K_LEAVE,
 	K_JMP,     /* direct, like the next two; a followed one is K_NOTHING */
@@ -235,6 +236,7 @@ void system_swapgs(struct build *u, const struct op *o);
 void system_cld(struct build *u, const struct op *o);
 void system_mov_from(struct build *u, const struct op *o);
 void string_rep(struct build *u, const struct op *o);
+void string_element(struct build *u, const struct op *o);
 
 /* ---- jump.c: the jump cache's code */
 

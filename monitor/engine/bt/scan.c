@@ -168,6 +168,7 @@ static void after(struct build *u, struct values *w, const struct op *o)
 		w->moved[R_SP] -= u->width;
 		return;
 	case K_STRING:
+	case K_ELEMENT:
 		new_value(w, R_CX);
 		new_value(w, R_SI);
 		new_value(w, R_DI);
@@ -258,6 +259,7 @@ static void string_access(struct build *u, struct op *o, const struct values *w,
 		(struct access){ .base = (uint8_t)base,
 			.index = GPR_NONE,
 			.seg = S_DS,
+			.narrow = u->width == 4,
 			.kind = (uint8_t)kind,
 			.size = o->i.memsize });
 }
@@ -282,7 +284,7 @@ static bool same_key(const struct access *a, const struct access *k)
 static bool can_join(const struct build *u, const struct op *o, const struct access *a)
 {
 	return llabs(a->disp) < REACH && llabs(a->now) < REACH && !a->bits && !a->user && o->kind != K_STRING &&
-	       !(a->narrow && (u->mode & BT_VIEW));
+	       o->kind != K_ELEMENT && !(a->narrow && (u->mode & BT_VIEW));
 }
 
 static bool join(const struct build *u, struct group *g, const struct access *a)
@@ -424,6 +426,16 @@ static bool leads_too_far(const struct insn *i)
 	return !(i->flags & INSN_MEM) && (i->disp > INT32_MAX - 2 * (int64_t)PAGE_SIZE || i->disp < INT32_MIN + (int64_t)PAGE_SIZE);
 }
 
+/* MOVS or STOS. */
+static enum op_kind string_kind(const struct build *u, const struct insn *i)
+{
+	if (i->addr_shift != (u->width == 8 ? 0 : 32) || i->seg == S_FS || i->seg == S_GS)
+		return K_SITE;
+	if (i->flags & (INSN_REP | INSN_REPNE))
+		return u->width == 8 && (i->flags & INSN_REP) ? K_STRING : K_SITE;
+	return K_ELEMENT;
+}
+
 static enum op_kind row_kind(const struct build *u, const struct op *o)
 {
 	const struct insn *i = &o->i;
@@ -475,9 +487,7 @@ static enum op_kind row_kind(const struct build *u, const struct op *o)
 	case ZYDIS_MNEMONIC_MOVSW:
 	case ZYDIS_MNEMONIC_MOVSD:
 	case ZYDIS_MNEMONIC_MOVSQ:
-		return u->width == 8 && !i->addr_shift && (i->flags & INSN_REP) && i->seg != S_FS && i->seg != S_GS
-			       ? K_STRING
-			       : K_SITE;
+		return string_kind(u, i);
 	case ZYDIS_MNEMONIC_POP:
 		return natural && registers ? K_POP : K_SITE;
 	case ZYDIS_MNEMONIC_LEAVE:
@@ -551,6 +561,7 @@ static void note_accesses(struct build *u, struct op *o, const struct values *w)
 		stack_access(u, o, w, R_SP, true);
 		break;
 	case K_STRING:
+	case K_ELEMENT:
 		string_access(u, o, w, R_DI, TLB_WRITE);
 		if (o->i.exec == insn_movs)
 			string_access(u, o, w, R_SI, TLB_READ);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bt/string.c - REP MOVS and REP STOS: the processor's own, a page's worth at a time.
+ * bt/string.c - REP MOVS and REP STOS: the processor's own, a page's worth at a time; MOVS and STOS by themselves.
  *
  * What misses the TLB, crosses a page within an element or runs backwards is carried on by the semantics; registers
  * say at any time how far it has come.
@@ -44,20 +44,78 @@ static void emit_minimum_vcpu(struct build *u, size_t offset)
 	emit_modrm_mem(&u->e, T0, &m);
 }
 
-void string_rep(struct build *u, const struct op *o)
+/* Off to the semantics when it would run backwards. */
+static void emit_check_direction(struct build *u, const struct op *o)
 {
-	struct emit *e = &u->e;
 	struct host_mem rflags = mem_vcpu(offsetof(struct vcpu, s.rflags));
-	bool movs = o->accesses == 2;
-	unsigned shift = (unsigned)__builtin_ctz(o->i.memsize);
-	uint8_t *again, *none, *more;
 
 	flags_clobbered(u, o->live_in);
 	flush_sp(u);
 	t1_lost(u);
-	emit_op_mem(e, 4, 0xf7, 0, &rflags); /* test rflags, DF */
-	emit_u32(e, FLAG_DF);
+	emit_op_mem(&u->e, 4, 0xf7, 0, &rflags); /* test rflags, DF */
+	emit_u32(&u->e, FLAG_DF);
 	site_if(u, CC_NE, o)->here = true;
+}
+
+/* ES is not part of the block's mode. */
+static void emit_check_es(struct build *u, const struct op *o)
+{
+	struct host_mem plain = mem_vcpu(offsetof(struct vcpu, seg_plain));
+
+	emit_byte(&u->e, 0x65), emit_byte(&u->e, 0xf6); /* test byte gs:[..], ES */
+	emit_modrm_mem(&u->e, 0, &plain);
+	emit_byte(&u->e, 1u << S_ES);
+	site_if(u, CC_E, o)->here = true;
+	emit_compare_vcpu(&u->e, 4, offsetof(struct vcpu, seg_base) + 8 * S_ES, 0);
+	site_if(u, CC_NE, o)->here = true;
+}
+
+/* An element between RAX or T0 and memory; T0 takes bytes and words with zeros before them. */
+static void emit_element(struct emit *e, bool store, unsigned size, unsigned reg, const struct host_mem *m)
+{
+	if (size <= 2 && !store) {
+		emit_byte(e, 0x40 | emit_rex_mem(4, reg, m));
+		emit_byte(e, 0x0f), emit_byte(e, size == 1 ? 0xb6 : 0xb7); /* movzx */
+		emit_modrm_mem(e, reg, m);
+		return;
+	}
+	if (size == 2)
+		emit_byte(e, 0x66);
+	emit_op_mem(e, size == 8 ? 8 : 4, (store ? 0x88u : 0x8au) | (size > 1), reg, m);
+}
+
+void string_element(struct build *u, const struct op *o)
+{
+	struct emit *e = &u->e;
+	struct host_mem m, si = mem_at(H_SI, o->i.memsize), di = mem_at(H_DI, o->i.memsize);
+	bool movs = o->accesses == 2;
+
+	emit_check_direction(u, o);
+	if (u->width == 4)
+		emit_check_es(u, o);
+	if (movs) {
+		m = access_emit(u, o, 1);
+		emit_element(e, false, o->i.memsize, T0, &m);
+		emit_store_vcpu(e, 8, T0, STRING(0));
+	}
+	m = access_emit(u, o, 0);
+	if (movs)
+		emit_load_vcpu(e, 8, T0, STRING(0));
+	emit_element(e, true, o->i.memsize, movs ? T0 : H_AX, &m);
+	if (movs)
+		emit_lea(e, u->width, H_SI, &si);
+	emit_lea(e, u->width, H_DI, &di);
+	u->flags = o->live_out ? FLAGS_MEMORY : FLAGS_LOST;
+}
+
+void string_rep(struct build *u, const struct op *o)
+{
+	struct emit *e = &u->e;
+	bool movs = o->accesses == 2;
+	unsigned shift = (unsigned)__builtin_ctz(o->i.memsize);
+	uint8_t *again, *none, *more;
+
+	emit_check_direction(u, o);
 	again = e->at;
 	emit_op_reg(e, 8, 0x85, H_CX, H_CX);
 	none = emit_jcc_later(e, CC_E);
