@@ -29,11 +29,38 @@ bool access_possible(const struct build *u, const struct access *a, int64_t disp
 	return a->seg == S_DS || a->seg == S_SS;
 }
 
+void store_guest(struct build *u, unsigned n, unsigned scratch)
+{
+	emit_store_vcpu(&u->e, 8, scratch, GPR_OFFSET(n));
+	if (scratch == T0) {
+		u->t0_at = u->e.at;
+		u->t0_guest = n;
+	}
+}
+
+void load_guest(struct build *u, unsigned n, unsigned scratch)
+{
+	if (scratch != T0 || u->t0_at != u->e.at || u->t0_guest != n) {
+		emit_load_vcpu(&u->e, 8, scratch, GPR_OFFSET(n));
+		return;
+	}
+	for (unsigned k = 0; k < u->colds; k++) {
+		if (u->cold[k].back == u->e.at)
+			u->cold[k].t0 = (uint8_t)(n + 1);
+	}
+}
+
+void emit_t0_back(struct build *u, const struct cold *c)
+{
+	if (c->t0)
+		emit_load_vcpu(&u->e, 8, T0, GPR_OFFSET(c->t0 - 1u));
+}
+
 unsigned guest_reg(struct build *u, unsigned n, unsigned scratch)
 {
 	if (!in_memory(n))
 		return n;
-	emit_load_vcpu(&u->e, 8, scratch, GPR_OFFSET(n));
+	load_guest(u, n, scratch);
 	return scratch;
 }
 
@@ -105,7 +132,7 @@ void access_emit_lea(struct build *u, const struct op *o)
 		t1_lost(u);
 	emit_sum(u, a.narrow || i->opsize == 4 ? 4 : 8, to, &a, i->disp + (i->base == GPR_RIP ? o->offset : 0));
 	if (to == T0)
-		emit_store_vcpu(&u->e, 8, T0, GPR_OFFSET(r));
+		store_guest(u, r, T0);
 }
 
 void emit_here(struct build *u, unsigned reg, int64_t offset)
@@ -203,6 +230,7 @@ static void emit_cold_quick(struct build *u, const struct cold *quick)
 	c = emit_look_up(u, q.op, q.access, &q.miss, q.how);
 	c->back = q.back;
 	c->sp = q.sp;
+	c->t0 = q.t0;
 	c->target = q.target;
 	if (u->mode & BT_SMAP) { /* what is seen with AC set is not to be remembered */
 		emit_byte(e, 0x65), emit_byte(e, 0x80); /* cmp byte gs:[view], closed */
@@ -480,6 +508,7 @@ void access_emit_cold(struct build *u, const struct cold *c)
 
 		if (c->sp)
 			emit_lea(e, u->width, H_SP, &sp);
+		emit_t0_back(u, c);
 		emit_patch(emit_jmp_later(e), c->back ? c->back : c->again);
 		return;
 	}

@@ -229,7 +229,7 @@ static void do_pop(struct build *u, const struct op *o)
 	}
 	if (in_memory(o->i.r[0])) {
 		emit_op_mem(&u->e, u->width, OP_LOAD, T0, &m);
-		emit_store_vcpu(&u->e, 8, T0, GPR_OFFSET(o->i.r[0]));
+		store_guest(u, o->i.r[0], T0);
 	} else {
 		emit_op_mem(&u->e, u->width, OP_LOAD, o->i.r[0], &m);
 	}
@@ -442,6 +442,7 @@ static void emit_body(struct build *u)
 	u->flags = FLAGS_MEMORY;
 	u->sp_pending = 0;
 	u->t1_group = -1;
+	u->t0_at = NULL;
 	u->ended = false;
 	access_emit_early(u);
 	for (unsigned n = 0; n < u->count; n++) {

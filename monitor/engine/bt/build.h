@@ -105,6 +105,7 @@ struct cold {
 	uint16_t quick; /* and its place */
 	uint8_t *back;  /* where the block goes on; NULL: nowhere */
 	int sp;         /* and by how much the host's RSP differs from the guest's there */
+	uint8_t t0;     /* and the guest register that T0 must be there, and 1; 0: none */
 	const struct op *op;
 	struct host_mem ea; /* misses: the linear address */
 	const struct access *access;
@@ -145,6 +146,8 @@ struct build {
 	int access_sp;  /* it was that when the instruction's memory is accessed */
 	bool access_flags; /* the guest's flags are in the host's then */
 	int t1_group;   /* whose address is in T1; -1: nobody's */
+	const uint8_t *t0_at; /* there, T0 is the guest register t0_guest */
+	unsigned t0_guest;
 	bool uses_vectors;
 	bool ended;
 	struct cold cold[COLD_MAX];
@@ -215,6 +218,11 @@ bool access_possible(const struct build *u, const struct access *a, int64_t disp
 void access_emit_lea(struct build *u, const struct op *o);
 /* A guest register in a host register: where it lives, or loaded into `scratch`. */
 unsigned guest_reg(struct build *u, unsigned n, unsigned scratch);
+/* One that lives in memory to and from a scratch register. */
+void load_guest(struct build *u, unsigned n, unsigned scratch);
+void store_guest(struct build *u, unsigned n, unsigned scratch);
+/* Slow paths that come back to where the block goes on bring T0 as it must be there. */
+void emit_t0_back(struct build *u, const struct cold *c);
 /* T0 <- the linear address that an offset from the page's start has now. */
 void emit_here(struct build *u, unsigned reg, int64_t offset);
 /* The cold half of a miss. */

@@ -162,6 +162,8 @@ void emit_mov_imm(struct emit *e, unsigned reg, uint64_t value)
 
 void emit_lea(struct emit *e, unsigned width, unsigned reg, const struct host_mem *m)
 {
+	if (m->index == H_NONE && m->disp == 0 && m->base == reg && width == 8)
+		return;
 	if (m->index == H_NONE && m->disp == 0 && m->base != H_NONE)
 		emit_mov(e, width, reg, m->base);
 	else

@@ -272,6 +272,7 @@ void flow_emit_cold(struct build *u, const struct cold *c)
 
 			if (c->sp)
 				emit_lea(e, u->width, H_SP, &sp);
+			emit_t0_back(u, c);
 			emit_patch(emit_jmp_later(e), c->back);
 			break;
 		}

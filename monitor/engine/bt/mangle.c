@@ -339,12 +339,12 @@ void mangle(struct build *u, const struct op *o, struct host_mem *mem)
 		if (m.moved & 1u << g && m.host[g] == T1)
 			t1_lost(u);
 		if (m.read & 1u << g)
-			emit_load_vcpu(e, 8, m.host[g], GPR_OFFSET(g));
+			load_guest(u, g, m.host[g]);
 	}
 	emit_any(e, o, &f);
 	for (unsigned g = R_14; g <= R_15; g++) {
 		if (m.written & 1u << g)
-			emit_store_vcpu(e, 8, m.host[g], GPR_OFFSET(g));
+			store_guest(u, g, m.host[g]);
 	}
 	if (m.high && (o->gprs_written & 1u << m.turned))
 		emit_rorx(e, 8, m.turned, T0, 56);
