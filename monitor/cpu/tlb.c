@@ -148,8 +148,12 @@ static void drop_entry(struct tlb_table *table, struct tlb_entry *e)
 }
 
 /* The supervisor's entries of pages that are not global. */
-static void flush_local(struct tlb *t)
+static void flush_local(struct vcpu *v)
 {
+	struct tlb *t = v->tlb;
+
+	if (v->watcher)
+		v->watcher->local(v);
 	for (unsigned n = 0; n < 5; n++) {
 		struct tlb_table *table = nth_table(t, n);
 
@@ -186,7 +190,7 @@ void tlb_flush_pcid(struct vcpu *v, unsigned pcid)
 	forget_quick(v);
 	flush_space(v, s);
 	if (s == &v->tlb->space[v->tlb->current])
-		flush_local(v->tlb);
+		flush_local(v);
 }
 
 /* One for a PCID that has none: the one not used for longest. */
@@ -214,7 +218,7 @@ void tlb_switch(struct vcpu *v, unsigned pcid, bool keep)
 		s = take_space(v, eff);
 	else if (!keep)
 		flush_space(v, s);
-	flush_local(t);
+	flush_local(v);
 	forget_quick(v);
 	s->used = ++t->counter;
 	t->current = (unsigned)(s - t->space);

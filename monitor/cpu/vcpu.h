@@ -147,6 +147,7 @@ struct vcpu;
 struct tlb_watcher {
 	void (*space)(struct vcpu *v, unsigned space);
 	void (*page)(struct vcpu *v, uint64_t la, bool large);
+	void (*local)(struct vcpu *v); /* the supervisor's that are not global */
 	void (*writes)(struct vcpu *v, const uint8_t *host_page);
 };
 struct engine;

@@ -115,7 +115,7 @@ static void build_tables_64(struct world *w, struct rng *r, unsigned wrong)
 		uint64_t at = GPA(PAGE_EDGE_PT) + 8 * i, e = phys_read_le(&w->mem, at, 8);
 
 		if (CHANCE(60))
-			put(w, at, 8, (e & ~PTE_U) | PTE_G);
+			put(w, at, 8, (e & ~PTE_U) | (CHANCE(70) ? PTE_G : 0));
 	}
 }
 

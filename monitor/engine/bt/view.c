@@ -177,6 +177,11 @@ static bool add_window(struct vcpu *v, struct views *s, struct view *w, uint64_t
 	return true;
 }
 
+static void forget_locals(struct views *s)
+{
+	s->local.pages = s->local.uppers = s->local.tops = 0;
+}
+
 /* It shows nothing any more. */
 static void empty(struct vcpu *v, struct views *s, struct view *w)
 {
@@ -189,6 +194,8 @@ static void empty(struct vcpu *v, struct views *s, struct view *w)
 	}
 	memset(w->index, 0, PLACES * sizeof(*w->index));
 	w->used = 0;
+	if (w->kernel)
+		forget_locals(s);
 	atomic_fetch_sub(s->maps, w->maps);
 	w->maps = 0;
 	w->dirty = w->full = false;
@@ -325,7 +332,7 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 
 	la &= PAGE_MASK;
 	host = access_ram(v, la, write ? TLB_WRITE : TLB_READ, by, &walk);
-	if (!host || !is_lasting(w, &walk))
+	if (!host || (!is_lasting(w, &walk) && !view_local_note(v, &s->local, la)))
 		return false;
 	if (!write && access_ram(v, la, TLB_WRITE, by | ACC_SOFT, &other) == host)
 		write = true;
@@ -395,6 +402,8 @@ static void forget_page(struct vcpu *v, uint64_t la, bool large)
 		if (!s->of[k].valid || !is_for(&s->of[k], la))
 			continue;
 		hide(&s->of[k], la, false);
+		if (s->of[k].kernel)
+			view_local_drop(&s->local, la);
 		if (large || find(&s->of[k], la, true))
 			hide(&s->of[k], la, true);
 	}
@@ -422,7 +431,19 @@ static void forget_writes(struct vcpu *v, const uint8_t *host_page)
 	}
 }
 
-static const struct tlb_watcher watcher = { forget_space, forget_page, forget_writes };
+static void hide_local(void *opaque, uint64_t la)
+{
+	hide(opaque, la, false);
+}
+
+static void forget_local(struct vcpu *v)
+{
+	struct views *s = &((struct bt *)v->engine_data)->views;
+
+	view_local_check(v, &s->local, hide_local, &s->of[TLB_KERNEL]);
+}
+
+static const struct tlb_watcher watcher = { forget_space, forget_page, forget_local, forget_writes };
 
 /* ---- life */
 
@@ -531,6 +552,8 @@ static bool take_up(struct vcpu *v, struct views *s, struct view *w)
 	if (w->kernel ? !(v->s.cr4 & CR4_PGE) : w->credit <= 0) /* later: nothing is global now; it has cost too much */
 		return false;
 	w->credit -= (int)(1 + w->used / WALKS);
+	if (w->kernel) /* none of them is right, as far as this goes */
+		forget_locals(s);
 	w->valid = true;
 	w->stale = false;
 	for (unsigned n = 0; n < w->used && w->valid; n++) {

@@ -16,6 +16,7 @@
 #define SERAI_MONITOR_ENGINE_BT_VIEW_H
 
 #include "monitor/cpu/tlb.h"
+#include "monitor/engine/bt/view_local.h"
 
 #define VIEW_SHIFT   40 /* log2 of a window's size */
 #define VIEW_WINDOWS 8
@@ -49,6 +50,7 @@ struct views {
 	struct view of[TLB_SPACES + 1]; /* [TLB_KERNEL]: the kernel's */
 	_Atomic unsigned *maps; /* host mappings, of all vCPUs */
 	struct view *installed; /* that vcpu.bt.view[0] shows */
+	struct view_local local; /* the kernel's pages that are not global */
 	uint64_t ticked;        /* host's nanoseconds: the last one */
 	uint64_t raised;        /* exceptions until then */
 	/* Statistics: views; faults that mapped something; those that could not; pages. */
