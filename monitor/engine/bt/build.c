@@ -371,8 +371,9 @@ static void emit_head(struct build *u, struct head *h)
 	if (u->mode & BT_TALLY) {
 		struct host_mem runs = mem_at(T0, 0);
 
+		_Static_assert(sizeof(u->block->runs) == 4, "the increment's width");
 		emit_mov_imm(e, T0, (uintptr_t)&u->block->runs);
-		emit_op_mem(e, 8, 0xff, 0, &runs); /* inc */
+		emit_op_mem(e, 4, 0xff, 0, &runs); /* inc */
 	}
 }
 

@@ -245,7 +245,7 @@ bool bt_cache_link(struct bt_cache *c, struct bt_link *l, struct bt_block *k)
 		l->mode = k->mode;
 	}
 	/* The page went back to look-ups, for all for whom the link holds. */
-	if (l->mode == (k->mode | BT_VIEW) && atomic_load(&k->page->no_view))
+	if (l->to == k->guest && l->mode == (k->mode | BT_VIEW) && atomic_load(&k->page->no_view))
 		l->mode = k->mode;
 	/* Others may be behind the comparison that says it leads there. */
 	if (l->to != k->guest || l->mode != k->mode)

@@ -431,6 +431,8 @@ static enum op_kind string_kind(const struct build *u, const struct insn *i)
 {
 	if (i->addr_shift != (u->width == 8 ? 0 : 32) || i->seg == S_FS || i->seg == S_GS)
 		return K_SITE;
+	if (u->width == 4 && i->seg == S_CS) /* may not be readable */
+		return K_SITE;
 	if (i->flags & (INSN_REP | INSN_REPNE))
 		return u->width == 8 && (i->flags & INSN_REP) ? K_STRING : K_SITE;
 	return K_ELEMENT;

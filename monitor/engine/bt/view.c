@@ -182,6 +182,47 @@ static void forget_locals(struct views *s)
 	s->local.pages = s->local.uppers = s->local.tops = 0;
 }
 
+/* One more of the host's mappings, perhaps. */
+static void add_map(struct view *w)
+{
+	w->maps++;
+	atomic_fetch_add(w->all, 1);
+}
+
+/* The page before it is in the same of the host's mappings. */
+static bool goes_on(const struct view *w, const struct view_page *p, uint64_t size)
+{
+	const struct view_page *before = find(w, (p->key & PAGE_MASK) - size, size == LARGE);
+
+	return before && before->host + size == p->host && !((before->key ^ p->key) & KEY_WRITE);
+}
+
+/* How many it has: those that went were not counted off. */
+static void recount(struct view *w)
+{
+	unsigned maps = 0;
+
+	for (unsigned n = 0; n < w->used; n++) {
+		const struct view_page *p = &w->page[n];
+		bool large = p->key & KEY_LARGE;
+
+		if (p->key != KEY_GONE && !goes_on(w, p, large ? LARGE : PAGE_SIZE))
+			maps += !large && find(w, p->key & PAGE_MASK, true) ? 2 : 1;
+	}
+	if (maps < w->maps) {
+		atomic_fetch_sub(w->all, w->maps - maps);
+		w->maps = maps;
+	}
+}
+
+static bool has_map_left(struct view *w)
+{
+	if (atomic_load(w->all) < MAPS_MAX)
+		return true;
+	recount(w);
+	return atomic_load(w->all) < MAPS_MAX / 8 * 7; /* or it would be counted again soon */
+}
+
 /* It shows nothing any more. */
 static void empty(struct vcpu *v, struct views *s, struct view *w)
 {
@@ -196,7 +237,7 @@ static void empty(struct vcpu *v, struct views *s, struct view *w)
 	w->used = 0;
 	if (w->kernel)
 		forget_locals(s);
-	atomic_fetch_sub(s->maps, w->maps);
+	atomic_fetch_sub(w->all, w->maps);
 	w->maps = 0;
 	w->dirty = w->full = false;
 }
@@ -282,6 +323,7 @@ static void hide(struct view *w, uint64_t la, bool large)
 		if (p)
 			p->key = KEY_GONE;
 	}
+	add_map(w); /* there may be one on both sides of the hole */
 	if (!unmap(at, size)) { /* never again without emptying it */
 		turn_off(w);
 		w->stale = false;
@@ -289,20 +331,19 @@ static void hide(struct view *w, uint64_t la, bool large)
 }
 
 /* A page of a large one that is mapped: it may be written, or no longer, or was taken out of it. */
-static bool map_in_large(struct vcpu *v, struct views *s, struct view *w, uint64_t la, const uint8_t *host, bool write)
+static bool map_in_large(struct vcpu *v, struct view *w, uint64_t la, const uint8_t *host, bool write)
 {
 	if (!find(w, la, false)) {
-		if (w->used == PAGES_MAX || atomic_load(s->maps) >= MAPS_MAX)
+		if (w->used == PAGES_MAX || !has_map_left(w))
 			return false;
-		atomic_fetch_add(s->maps, 1);
-		w->maps++;
+		add_map(w);
 	}
 	record(w, la, host, false, write);
 	return map(v, w, la, host, PAGE_SIZE, write);
 }
 
 /* Pages of a large one that may be written, but are kept. */
-static bool spare_kept(struct vcpu *v, struct views *s, struct view *w, uint64_t la, const uint8_t *first)
+static bool spare_kept(struct vcpu *v, struct view *w, uint64_t la, const uint8_t *first)
 {
 	bool ok = true;
 
@@ -313,9 +354,23 @@ static bool spare_kept(struct vcpu *v, struct views *s, struct view *w, uint64_t
 			continue;
 		p = find(w, la + n, false);
 		if (!p || (p->key & KEY_WRITE) || p->host != first + n)
-			ok = map_in_large(v, s, w, la + n, first + n, false);
+			ok = map_in_large(v, w, la + n, first + n, false);
 	}
 	return ok;
+}
+
+/* A page that is not global can be shown: it is noted how it comes to be mapped. */
+static bool note_local(struct vcpu *v, struct views *s, struct view *w, uint64_t la, const uint8_t *host, bool write)
+{
+	struct page_walk walk;
+
+	/* Another vCPU may have changed the tables between the walk and the note. */
+	if (view_local_note(v, &s->local, la) &&
+		access_ram(v, la, write ? TLB_WRITE : TLB_READ, who(w) | ACC_SOFT, &walk) == host)
+		return true;
+	view_local_drop(&s->local, la);
+	hide(w, la, false); /* what was noted before is not any more */
+	return false;
 }
 
 /*
@@ -332,14 +387,14 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 
 	la &= PAGE_MASK;
 	host = access_ram(v, la, write ? TLB_WRITE : TLB_READ, by, &walk);
-	if (!host || (!is_lasting(w, &walk) && !view_local_note(v, &s->local, la)))
+	if (!host || (!is_lasting(w, &walk) && !note_local(v, s, w, la, host, write)))
 		return false;
 	if (!write && access_ram(v, la, TLB_WRITE, by | ACC_SOFT, &other) == host)
 		write = true;
 	large = find(w, la, true);
 	if (large && large->host + (la & (LARGE - 1)) != host)
 		hide(w, la, true);
-	else if (large && (large->key & KEY_WRITE) && map_in_large(v, s, w, la, host, write))
+	else if (large && (large->key & KEY_WRITE) && map_in_large(v, w, la, host, write))
 		return true;
 	else if (large && (large->key & KEY_WRITE))
 		goto full;
@@ -349,17 +404,16 @@ static bool show(struct vcpu *v, struct views *s, struct view *w, uint64_t la, b
 		goto full;
 	if (w->used + RUN_MAX_PAGES > PAGES_MAX)
 		tidy(w);
-	if (w->used + RUN_MAX_PAGES > PAGES_MAX || atomic_load(s->maps) >= MAPS_MAX)
+	if (w->used + RUN_MAX_PAGES > PAGES_MAX || !has_map_left(w))
 		goto full;
-	atomic_fetch_add(s->maps, 1);
-	w->maps++;
+	add_map(w);
 	first = large_page(v, w, &walk, host, la, write);
 	if (first) {
 		la &= ~(LARGE - 1);
 		if (!map(v, w, la, first, LARGE, write))
 			goto full;
 		record(w, la, first, true, write);
-		if (write && !spare_kept(v, s, w, la, first))
+		if (write && !spare_kept(v, w, la, first))
 			goto full;
 		s->mapped += LARGE / PAGE_SIZE;
 		return true;
@@ -425,7 +479,7 @@ static void forget_writes(struct vcpu *v, const uint8_t *host_page)
 				continue;
 			/* The kernel's map of all memory stays, but for the page. */
 			if (!w->kernel || !(large || find(w, la, true)) ||
-				!map_in_large(v, s, w, la + offset, host_page, false))
+				!map_in_large(v, w, la + offset, host_page, false))
 				hide(w, la, large);
 		}
 	}
@@ -449,7 +503,8 @@ static const struct tlb_watcher watcher = { forget_space, forget_page, forget_lo
 
 void views_create(struct vcpu *v, struct views *s, _Atomic unsigned *maps)
 {
-	s->maps = maps;
+	for (unsigned k = 0; k <= TLB_KERNEL; k++)
+		s->of[k].all = maps;
 	s->nothing = reserve();
 	if (!s->nothing)
 		return;
@@ -561,7 +616,7 @@ static bool take_up(struct vcpu *v, struct views *s, struct view *w)
 
 		gone += p->key == KEY_GONE;
 		if (p->key == KEY_GONE || (is_right(v, w, p) && ((p->key & writable) != writable ||
-								spare_kept(v, s, w, p->key & PAGE_MASK, p->host))))
+								spare_kept(v, w, p->key & PAGE_MASK, p->host))))
 			continue;
 		hide(w, p->key & PAGE_MASK, p->key & KEY_LARGE);
 		if (++wrong > WRONG_MAX && !w->kernel) { /* another program, or a fork */

@@ -42,13 +42,13 @@ struct view {
 	struct view_page *page; /* what is mapped */
 	uint16_t *index;        /* by hash: number in it and 1 */
 	unsigned used;
-	unsigned maps;          /* host mappings made for it */
+	unsigned maps;          /* host mappings that it has at most */
+	_Atomic unsigned *all;  /* and all views of all vCPUs */
 };
 
 struct views {
 	uint8_t *nothing; /* a window without pages; NULL: there are no views */
 	struct view of[TLB_SPACES + 1]; /* [TLB_KERNEL]: the kernel's */
-	_Atomic unsigned *maps; /* host mappings, of all vCPUs */
 	struct view *installed; /* that vcpu.bt.view[0] shows */
 	struct view_local local; /* the kernel's pages that are not global */
 	uint64_t ticked;        /* host's nanoseconds: the last one */

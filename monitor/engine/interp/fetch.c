@@ -251,6 +251,8 @@ static const struct insn *fetch_slow(struct vcpu *v, struct interp *in, uint64_t
 	if (!code_cache_has_room(&in->code, RUN_MAX + 1)) {
 		forget_everything(v, in);
 		p = lookup_page(v, in, la);
+		if (!p) /* others write page tables */
+			return fetch_oneshot(v, in, la);
 	}
 	place = code_page_place(p, v->code_size, off);
 	if (!place)

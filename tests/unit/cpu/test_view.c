@@ -361,6 +361,11 @@ static void kernel_compares_local_pages(void **state)
 	assert_false(can_write(r, KERNEL + 0x41000, 1));
 	assert_true(fault(r, KERNEL + 0x41000, true));
 	assert_true(rig_get(r, RIG_PT + 8 * 0x41, 8) & PTE_D);
+	rig_put(r, RIG_PD, 8, rig_get(r, RIG_PD, 8) ^ 1u << 9); /* not as it was noted: not to be noted again, nor to stay */
+	assert_false(fault(r, KERNEL + 0x40000, true));
+	assert_int_equal(seen(r, KERNEL + 0x40000), 0);
+	rig_put(r, RIG_PD, 8, rig_get(r, RIG_PD, 8) ^ 1u << 9);
+	assert_true(fault(r, KERNEL + 0x40000, false));
 	rig_put(r, RIG_PML4 + 8 * 300, 8, 0); /* another address space has none of it */
 	assert_int_equal(FAULT(r, cpu_write_cr3(&r->v, RIG_PML4)), -1);
 	assert_int_equal(seen(r, KERNEL + 0x40000), 0);
