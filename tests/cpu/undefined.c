@@ -311,6 +311,9 @@ static void loosen_intel(const struct test_case *tc, unsigned i, const ZydisDeco
 	}
 }
 
+/* Linux lets user code execute there, and nothing else: no call tells. */
+#define VSYSCALL_PAGE 0xffffffffff600000ull
+
 /* Pages the guest does not have: the harness's fixed ones, and what this process has at random addresses. */
 static bool is_harness_page(uint64_t va)
 {
@@ -318,6 +321,8 @@ static bool is_harness_page(uint64_t va)
 
 	if (case_mem_offset(va) >= 0 || va - CODE_BASE < CASE_PAGE)
 		return false;
+	if (va - VSYSCALL_PAGE < CASE_PAGE)
+		return true;
 	return mincore((void *)(va & ~(CASE_PAGE - 1ull)), 1, &in_core) == 0;
 }
 
