@@ -370,11 +370,14 @@ static inline struct bt_page *bt_page_at(struct bt_cache *c, uint8_t *host)
 	return NULL;
 }
 
+static inline uint64_t bt_hash(const struct bt_cache *c, const uint8_t *guest, unsigned mode)
+{
+	return ((uintptr_t)guest ^ (uint64_t)mode << 52) * c->multiplier;
+}
+
 static inline _Atomic(struct bt_block *) *bt_bucket(struct bt_cache *c, const uint8_t *guest, unsigned mode)
 {
-	uint64_t h = ((uintptr_t)guest ^ (uint64_t)mode << 52) * c->multiplier;
-
-	return &c->buckets[(h >> 47) & (BT_BUCKETS - 1)];
+	return &c->buckets[(bt_hash(c, guest, mode) >> 47) & (BT_BUCKETS - 1)];
 }
 
 static inline struct bt_block *bt_cache_find(
@@ -390,7 +393,7 @@ static inline struct bt_block *bt_cache_find(
 /* What the vCPU knows of the guest's code at this host address. */
 static inline struct vcpu_known *bt_known(struct vcpu *v, const struct bt_cache *c, const uint8_t *guest, unsigned mode)
 {
-	return &v->bt.known[((uintptr_t)guest ^ (uint64_t)mode << 52) * c->multiplier >> (64 - VCPU_KNOWN_BITS)];
+	return &v->bt.known[bt_hash(c, guest, mode) >> (64 - VCPU_KNOWN_BITS)];
 }
 
 static inline uint64_t bt_known_key(const uint8_t *guest, unsigned mode)

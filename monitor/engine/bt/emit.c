@@ -160,6 +160,15 @@ void emit_mov_imm(struct emit *e, unsigned reg, uint64_t value)
 	}
 }
 
+void emit_movzx(struct emit *e, unsigned size, unsigned reg, const struct host_mem *m)
+{
+	if (m->vcpu)
+		emit_byte(e, 0x65);
+	emit_rex(e, emit_rex_mem(4, reg, m));
+	emit_byte(e, 0x0f), emit_byte(e, size == 1 ? 0xb6 : 0xb7);
+	emit_modrm_mem(e, reg, m);
+}
+
 void emit_lea(struct emit *e, unsigned width, unsigned reg, const struct host_mem *m)
 {
 	if (m->index == H_NONE && m->disp == 0 && m->base == reg && width == 8)

@@ -79,6 +79,8 @@ enum { OP_ADD = 0x03, OP_OR = 0x0b, OP_AND = 0x23, OP_SUB = 0x2b, OP_XOR = 0x33,
 	OP_STORE = 0x89, OP_LEA = 0x8d };
 
 void emit_mov(struct emit *e, unsigned width, unsigned dst, unsigned src);
+/* reg <- a byte or word of memory and zeros before it; size 1 or 2. */
+void emit_movzx(struct emit *e, unsigned size, unsigned reg, const struct host_mem *m);
 /* add, and, cmp … reg, imm by the ModRM extension. */
 enum { IMM_ADD = 0, IMM_OR = 1, IMM_AND = 4, IMM_SUB = 5, IMM_XOR = 6, IMM_CMP = 7 };
 void emit_imm(struct emit *e, unsigned width, unsigned extension, unsigned reg, int32_t value);

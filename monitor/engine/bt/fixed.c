@@ -93,24 +93,22 @@ static void emit_to_c(struct emit *e)
 	emit_load_vcpu(e, 8, H_SP, BT_AT(host_sp));
 }
 
-/* T0 <- 16 bits at T1. */
-static void emit_low(struct emit *e, size_t offset)
+/* Out, to the offset in the page that the lower bits of a field at T1 are. */
+static void emit_exit_in_page(const struct bt_cache *c, struct emit *e, size_t field)
 {
-	struct host_mem m = mem_at(T1, (int32_t)offset);
+	struct host_mem m = mem_at(T1, (int32_t)field);
 
-	emit_byte(e, 0x40 | emit_rex_mem(4, T0, &m));
-	emit_byte(e, 0x0f), emit_byte(e, 0xb7); /* movzx */
-	emit_modrm_mem(e, T0, &m);
+	emit_movzx(e, 2, T0, &m);
+	emit_imm(e, 4, IMM_AND, T0, (int32_t)~PAGE_MASK);
+	emit_op_vcpu(e, OP_ADD, T0, BT_AT(page));
+	emit_jmp(e, c->exit_lookup);
 }
 
-/* T1: struct bt_exit. */
-static void emit_exit_link(const struct bt_cache *c, struct emit *e, unsigned kind)
+/* What T1 leads to asks to be linked. */
+static void emit_ask(struct emit *e, enum bt_link_kind kind)
 {
 	emit_store_vcpu(e, 8, T1, BT_AT(link));
 	emit_set_vcpu(e, BT_AT(link_kind), kind);
-	emit_low(e, offsetof(struct bt_exit, offset));
-	emit_op_vcpu(e, OP_ADD, T0, BT_AT(page));
-	emit_jmp(e, c->exit_lookup);
 }
 
 static void emit_exits(struct bt_cache *c, struct emit *e, bool avx)
@@ -122,18 +120,17 @@ static void emit_exits(struct bt_cache *c, struct emit *e, bool avx)
 	emit_return(e);
 	for (unsigned k = 0; k < ARRAY_LEN(c->exit_link); k++) {
 		c->exit_link[k] = here(e);
-		emit_exit_link(c, e, k);
+		emit_ask(e, k);
+		emit_exit_in_page(c, e, offsetof(struct bt_exit, offset));
 	}
 	c->exit_single = here(e);
 	emit_set_vcpu(e, BT_AT(single), 1);
-	emit_exit_link(c, e, LINK_ANY);
+	emit_ask(e, LINK_ANY);
+	emit_exit_in_page(c, e, offsetof(struct bt_exit, offset));
 	c->exit_head[1] = here(e);
 	emit_set_vcpu(e, BT_AT(single), 1);
 	c->exit_head[0] = here(e);
-	emit_low(e, offsetof(struct bt_block, guest));
-	emit_imm(e, 4, IMM_AND, T0, (int32_t)~PAGE_MASK);
-	emit_op_vcpu(e, OP_ADD, T0, BT_AT(page));
-	emit_jmp(e, c->exit_lookup);
+	emit_exit_in_page(c, e, offsetof(struct bt_block, guest));
 }
 
 /* T0 <- the address that the struct bt_link at T1 leads to. */
@@ -200,8 +197,7 @@ static void emit_exit_page(struct bt_cache *c, struct emit *e, unsigned width)
 	due = emit_jcc_later(e, CC_S);
 	emit_jmp(e, c->indirect);
 	emit_patch(due, e->at);
-	emit_store_vcpu(e, 8, T1, BT_AT(link));
-	emit_set_vcpu(e, BT_AT(link_kind), LINK_PAGE);
+	emit_ask(e, LINK_PAGE);
 	emit_jmp(e, c->exit_lookup);
 }
 
@@ -209,12 +205,8 @@ static void emit_exit_page(struct bt_cache *c, struct emit *e, unsigned width)
 static void emit_exit_gone(struct bt_cache *c, struct emit *e)
 {
 	c->exit_gone = here(e);
-	emit_store_vcpu(e, 8, T1, BT_AT(link));
-	emit_set_vcpu(e, BT_AT(link_kind), LINK_GONE);
-	emit_low(e, offsetof(struct bt_link, offset));
-	emit_imm(e, 4, IMM_AND, T0, (int32_t)~PAGE_MASK);
-	emit_op_vcpu(e, OP_ADD, T0, BT_AT(page));
-	emit_jmp(e, c->exit_lookup);
+	emit_ask(e, LINK_GONE);
+	emit_exit_in_page(c, e, offsetof(struct bt_link, offset));
 }
 
 static void emit_call(struct emit *e, uintptr_t function)

@@ -74,9 +74,7 @@ static void emit_check_es(struct build *u, const struct op *o)
 static void emit_element(struct emit *e, bool store, unsigned size, unsigned reg, const struct host_mem *m)
 {
 	if (size <= 2 && !store) {
-		emit_byte(e, 0x40 | emit_rex_mem(4, reg, m));
-		emit_byte(e, 0x0f), emit_byte(e, size == 1 ? 0xb6 : 0xb7); /* movzx */
-		emit_modrm_mem(e, reg, m);
+		emit_movzx(e, size, reg, m);
 		return;
 	}
 	if (size == 2)

@@ -29,12 +29,8 @@ static void shift(struct build *u, bool left, unsigned reg, unsigned count)
 static void load_word(struct build *u, unsigned reg, size_t offset)
 {
 	struct host_mem m = mem_vcpu(offset);
-	struct emit *e = &u->e;
 
-	emit_byte(e, 0x65);
-	emit_byte(e, 0x40 | emit_rex_mem(4, reg, &m));
-	emit_byte(e, 0x0f), emit_byte(e, 0xb7); /* movzx */
-	emit_modrm_mem(e, reg, &m);
+	emit_movzx(&u->e, 2, reg, &m);
 }
 
 void system_pushf(struct build *u, const struct op *o)

@@ -21,27 +21,16 @@ static uint64_t read_entry(const uint8_t *at)
 	return __atomic_load_n((const uint64_t *)(const void *)at, __ATOMIC_RELAXED);
 }
 
-static bool note_top(struct view_local *l, unsigned index, uint64_t value)
+/* Among those noted already or, where there is room, one more; false: otherwise than noted, or no room. */
+static bool note(struct view_local_entry *list, unsigned *count, unsigned room, uintptr_t at, uint64_t value)
 {
-	for (unsigned n = 0; n < l->tops; n++) {
-		if (l->top[n].index == index)
-			return l->top[n].value == value;
+	for (unsigned n = 0; n < *count; n++) {
+		if (list[n].at == at)
+			return list[n].value == value;
 	}
-	if (l->tops == VIEW_LOCAL_TOPS)
+	if (*count == room)
 		return false;
-	l->top[l->tops++] = (struct view_local_top){ index, value };
-	return true;
-}
-
-static bool note_upper(struct view_local *l, const uint8_t *at, uint64_t value)
-{
-	for (unsigned n = 0; n < l->uppers; n++) {
-		if (l->upper[n].at == at)
-			return l->upper[n].value == value;
-	}
-	if (l->uppers == VIEW_LOCAL_UPPER)
-		return false;
-	l->upper[l->uppers++] = (struct view_local_upper){ at, value };
+	list[(*count)++] = (struct view_local_entry){ at, value };
 	return true;
 }
 
@@ -63,7 +52,8 @@ bool view_local_note(struct vcpu *v, struct view_local *l, uint64_t la)
 			l->page[l->pages++] = (struct view_local_page){ la, at, value };
 			return true;
 		}
-		if (level == 3 ? !note_top(l, (unsigned)bits_get(la, 47, 39), value) : !note_upper(l, at, value))
+		if (level == 3 ? !note(l->top, &l->tops, VIEW_LOCAL_TOPS, bits_get(la, 47, 39), value)
+			       : !note(l->upper, &l->uppers, VIEW_LOCAL_UPPER, (uintptr_t)at, value))
 			return false;
 		table = value;
 	}
@@ -81,13 +71,13 @@ void view_local_drop(struct view_local *l, uint64_t la)
 static bool leads_there(struct vcpu *v, const struct view_local *l)
 {
 	for (unsigned n = 0; n < l->tops; n++) {
-		const uint8_t *at = entry_at(v, v->s.cr3, (uint64_t)l->top[n].index << 39, 3);
+		const uint8_t *at = entry_at(v, v->s.cr3, (uint64_t)l->top[n].at << 39, 3);
 
 		if (!at || read_entry(at) != l->top[n].value)
 			return false;
 	}
 	for (unsigned n = 0; n < l->uppers; n++) {
-		if (read_entry(l->upper[n].at) != l->upper[n].value)
+		if (read_entry((const uint8_t *)l->upper[n].at) != l->upper[n].value)
 			return false;
 	}
 	return true;

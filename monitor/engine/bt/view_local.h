@@ -24,14 +24,10 @@ struct view_local {
 		const uint8_t *at; /* its entry */
 		uint64_t value;
 	} page[VIEW_LOCAL_PAGES];
-	struct view_local_upper {
-		const uint8_t *at;
+	struct view_local_entry {
+		uintptr_t at; /* host address; top: index in the table */
 		uint64_t value;
-	} upper[VIEW_LOCAL_UPPER];
-	struct view_local_top {
-		unsigned index;
-		uint64_t value;
-	} top[VIEW_LOCAL_TOPS];
+	} upper[VIEW_LOCAL_UPPER], top[VIEW_LOCAL_TOPS];
 	unsigned pages, uppers, tops;
 };
 
